@@ -1,0 +1,37 @@
+"""Which door answers which address."""
+
+from __future__ import annotations
+
+import os
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from channels.sessions import CookieMiddleware
+from django.core.asgi import get_asgi_application
+from django.urls import path
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+http = get_asgi_application()  # first: it makes Django ready for the imports below
+
+from console.access import TokenDoor  # noqa: E402
+from console.doors.audio import audio  # noqa: E402
+from console.doors.timeline import TimelineConsumer  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": http,
+        # Pages' sockets: same origin only, with the console's token where one is set.
+        "websocket": AllowedHostsOriginValidator(
+            CookieMiddleware(
+                TokenDoor(
+                    URLRouter(
+                        [
+                            path("ws/sessions/<session_id>/timeline", TimelineConsumer.as_asgi()),
+                            path("ws/sessions/<session_id>/audio", audio),
+                        ]
+                    )
+                )
+            )
+        ),
+    }
+)

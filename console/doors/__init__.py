@@ -1,0 +1,1 @@
+"""Where a socket enters: the timeline's, the sound's."""

@@ -1,0 +1,157 @@
+"""The sessions running in this process: start, find, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from console.models import Session
+from console.recorder import recorder
+from realtime import tools, upstream
+from realtime.protocol import CLOSED
+from realtime.runner import SessionRunner
+from realtime.upstream import Provider
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+READERS = ThreadPoolExecutor(max_workers=3, thread_name_prefix="reader")
+"""Database work of doors and live sessions. Never Channels' own thread: all its consumers would wait for it."""
+
+_running: dict[str, tuple[SessionRunner, asyncio.Task[None]]] = {}
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a session is started with."""
+
+    provider: Provider
+    model: str
+    key: str = field(default="", repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The partial session object asked for first."""
+    memory: Mapping[str, str] = field(default_factory=dict)
+    """What ``set_memory`` begins with: that of the session this one continues."""
+    label: str = ""
+
+
+async def in_reader(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Do database work on a thread of our own and wait for it."""
+    return await asyncio.get_running_loop().run_in_executor(READERS, partial(work, *args, **kwargs))
+
+
+def close_readers() -> None:
+    """Give back the readers' connections; for shutdown."""
+    for done in [READERS.submit(connection.close) for _ in range(READERS._max_workers)]:
+        done.result()
+
+
+def find(session_id: str) -> SessionRunner | None:
+    """The runner of a session that is running here; None when it is over, or another process's."""
+    running = _running.get(session_id)
+    return running[0] if running else None
+
+
+def running() -> list[str]:
+    """Ids of the sessions running here."""
+    return list(_running)
+
+
+async def start(what: Start) -> Session:
+    """Make a session and begin to dial. Returns at once; how it goes is told on its timeline."""
+    session = await in_reader(
+        Session.objects.create,
+        label=what.label[:200],
+        provider=what.provider.name,
+        model=what.model[:128],
+        dialect=what.provider.dialect,
+        status=Session.CONNECTING,
+        started_at=timezone.now(),
+    )
+    memory: dict[str, str] = {}
+    context = tools.ToolContext(
+        memory=memory,
+        remember=lambda key, value: _remember(runner, key, value, "tool"),
+        weather_url=settings.OPEN_METEO_URL,
+    )
+    runner = SessionRunner(
+        lambda: upstream.dial(what.provider, what.model, what.key),
+        recorder.tap(session.pk),
+        context,
+        session=dict(what.settings),
+    )
+    for key, value in what.memory.items():
+        _remember(runner, key, value, "page")
+    task = asyncio.create_task(_run(session.pk, runner), name=f"session {session.pk}")
+    _running[session.pk] = (runner, task)
+    return session
+
+
+async def _run(session_id: str, runner: SessionRunner) -> None:
+    """Run a session to its end; a defect of ours ends that session alone, with a sentence on its page."""
+    try:
+        await runner.run()
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        log.exception("session %s ended by a defect of the console", session_id)
+        runner.note("problem", "The console itself failed here; its log has the details.", {})
+    finally:
+        _running.pop(session_id, None)
+
+
+def _remember(runner: SessionRunner, key: str, value: str | None, by: str) -> None:
+    """Note a change of a session's memory: the log holds it, so reopening finds it again."""
+    text = f"{key} = {value}" if value is not None else f"{key} forgotten"
+    runner.note("memory", text, {"key": key, "value": value, "by": by})
+
+
+def set_memory(runner: SessionRunner, key: str, value: str | None) -> None:
+    """Change a running session's memory from the page; ``None`` forgets the key."""
+    if value is None:
+        runner.context.memory.pop(key, None)
+    else:
+        runner.context.memory[key] = value
+    _remember(runner, key, value, "page")
+
+
+async def stop(session_id: str) -> None:
+    """Close a session and wait for its end; does nothing when it is not running here."""
+    if running := _running.get(session_id):
+        runner, task = running
+        await runner.close()
+        if runner.protocol.state is not CLOSED:
+            task.cancel()  # still dialling, or the API never answered the close
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def stop_all() -> None:
+    """Close every session; for shutdown, and when nothing can be recorded any longer."""
+    await asyncio.gather(*(stop(session_id) for session_id in running()))
+
+
+def mark_abandoned() -> int:
+    """Sessions a crashed process left open are over; say so. Returns how many."""
+    return (
+        Session.objects.live()
+        .exclude(pk__in=running())
+        .update(
+            status=Session.CLOSED,
+            ended_at=timezone.now(),
+            close_by="console",
+            close_reason="the console stopped before this session was closed",
+        )
+    )

@@ -1,0 +1,252 @@
+"""What is kept: sessions, their entries and frames, presets; and the words in which they are asked for."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from typing import Any, Self
+
+from django.db import models
+from django.db.models import F, Q
+
+from realtime import audio, filters, timeline
+from realtime.events import parse
+
+ALPHABET = string.digits + string.ascii_letters
+
+
+def new_session_id() -> str:
+    """Twelve base62 characters: 71 bits, so an id cannot be guessed."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(12))
+
+
+class SessionQuerySet(models.QuerySet["Session"]):
+    """How sessions are asked for."""
+
+    def newest_first(self) -> Self:
+        """As the rail and the library list them."""
+        return self.order_by("-started_at", "-id")
+
+    def live(self) -> Self:
+        """Those whose connection is not over."""
+        return self.exclude(status=Session.CLOSED)
+
+
+class Session(models.Model):
+    """One connection to the API. Everything but the label is a summary of its entries and can be rebuilt."""
+
+    IDLE, CONNECTING, READY, CLOSING, CLOSED = "idle", "connecting", "ready", "closing", "closed"
+    STATUSES = [(s, s) for s in (IDLE, CONNECTING, READY, CLOSING, CLOSED)]
+
+    id = models.CharField(primary_key=True, max_length=24, default=new_session_id, editable=False)
+    label = models.CharField(max_length=200, blank=True)
+    source = models.CharField(max_length=16, default="console")
+    provider = models.CharField(max_length=64, blank=True)
+    model = models.CharField(max_length=128, blank=True)
+    dialect = models.CharField(max_length=8, default="ga")
+    status = models.CharField(max_length=16, choices=STATUSES, default=IDLE)
+    started_at = models.DateTimeField(db_index=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    close_by = models.CharField(max_length=16, blank=True)
+    close_code = models.IntegerField(null=True, blank=True)
+    close_reason = models.TextField(blank=True)
+    events = models.PositiveIntegerField(default=0)
+    errors = models.PositiveIntegerField(default=0)
+    last_seq = models.PositiveIntegerField(default=0)
+    duration_us = models.BigIntegerField(default=0)
+
+    objects = SessionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-started_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.label or self.id
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the connection is not over."""
+        return self.status != self.CLOSED
+
+    def in_force(self) -> dict[str, Any] | None:
+        """The session object of the last session.created or session.updated; None before the first."""
+        entry = Entry.objects.of(self).filter(type__in=("session.created", "session.updated")).order_by("-seq").first()
+        session = entry.frame().event.data.get("session") if entry else None
+        return session if isinstance(session, dict) else None
+
+    def asked(self) -> dict[str, Any]:
+        """All sent session.update merged: what was asked for, whether it was granted or not."""
+        asked: dict[str, Any] = {}
+        for entry in Entry.objects.of(self).filter(type="session.update", direction="sent").order_by("seq"):
+            update = entry.frame().event.data.get("session")
+            if isinstance(update, dict):
+                merge(asked, update)
+        return asked
+
+
+def merge(into: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Deep merge as session.update does it: objects field by field, everything else replaced."""
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = value
+
+
+class EntryQuerySet(models.QuerySet["Entry"]):
+    """How a timeline is asked for."""
+
+    def of(self, session: Session | str) -> Self:
+        """One session's."""
+        return self.filter(session_id=session if isinstance(session, str) else session.pk)
+
+    def after(self, seq: int) -> Self:
+        """What came after a place on the timeline."""
+        return self.filter(seq__gt=seq)
+
+    def before(self, seq: int) -> Self:
+        """What came before a place on the timeline."""
+        return self.filter(seq__lt=seq)
+
+    def until(self, seq: int) -> Self:
+        """What had happened by then, that place included."""
+        return self.filter(seq__lte=seq)
+
+    def rows(self) -> Self:
+        """Heads only: one per row of the timeline."""
+        return self.filter(row=F("seq"))
+
+    def members_of(self, row: int) -> Self:
+        """Every entry a row gathers, its head first."""
+        return self.filter(row=row).order_by("seq")
+
+    def matching(self, query: str) -> Self:
+        """What a filter lets through, asked in SQL. Raises InvalidFilter, naming the word that does not parse."""
+        found = self
+        for term in filters.parse(query).terms:
+            found = found.filter(_sql(term))
+        return found
+
+
+def _sql(term: filters.Term) -> Q:
+    """One term of a filter as a condition on entries."""
+    condition = term.where()
+    clause = Q()
+    for field, lookup, value in condition.any_of:
+        clause |= Q(**{f"{field}__{lookup}": value})
+    return ~clause if condition.negated else clause
+
+
+class Entry(models.Model):
+    """An event, a note or the close, at its place; what the timeline shows without opening the frame."""
+
+    pk = models.CompositePrimaryKey("session_id", "seq")
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="entries", db_index=False)
+    seq = models.PositiveIntegerField()
+    t_us = models.BigIntegerField()
+    kind = models.CharField(max_length=8)
+    direction = models.CharField(max_length=8)
+    leg = models.CharField(max_length=8)
+    origin = models.CharField(max_length=8)
+    type = models.CharField(max_length=128)
+    level = models.CharField(max_length=8, blank=True)
+    event_id = models.CharField(max_length=512, blank=True)
+    response_id = models.CharField(max_length=128, blank=True)
+    item_id = models.CharField(max_length=128, blank=True)
+    text = models.TextField(blank=True)
+    data = models.JSONField(default=dict, blank=True)
+    pair = models.PositiveIntegerField(null=True, blank=True)
+    row = models.PositiveIntegerField()
+    size = models.PositiveIntegerField(default=0)
+    audio_ms = models.FloatField(default=0)
+    # The row's summary, on its head only; `realtime.timeline.Folder` makes it again from the entries.
+    fold_count = models.PositiveIntegerField(default=1)
+    fold_size = models.PositiveBigIntegerField(default=0)
+    fold_audio_ms = models.FloatField(default=0)
+    fold_last_us = models.BigIntegerField(default=0)
+    fold_gap_us = models.BigIntegerField(default=0)
+
+    objects = EntryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["session_id", "seq"]
+        indexes = [
+            models.Index(fields=["session", "seq"], name="entry_rows", condition=Q(row=F("seq"))),
+            models.Index(fields=["session", "row", "seq"], name="entry_members"),
+            models.Index(fields=["session", "type", "seq"], name="entry_types"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.session_id} {self.seq} {self.type}"
+
+    def frame(self) -> Frame:
+        """The frame's text; an empty one for notes. Raises Frame.DoesNotExist for an event whose frame is missing."""
+        if self.kind != "ev":
+            return Frame(session_id=self.session_id, seq=self.seq, text="", at=-1)
+        return Frame.objects.get(session_id=self.session_id, seq=self.seq)
+
+    def to_entry(self, raw: str = "") -> timeline.Entry:
+        """The engine's entry again, given the frame's text."""
+        return timeline.Entry(
+            seq=self.seq,
+            t_us=self.t_us,
+            kind=self.kind,  # type: ignore[arg-type]  # written by the engine, read back as it was
+            direction=self.direction,  # type: ignore[arg-type]
+            leg=self.leg,  # type: ignore[arg-type]
+            origin=self.origin,  # type: ignore[arg-type]
+            event=parse(raw) if self.kind == "ev" else None,
+            note=self.type if self.kind == "note" else "",
+            text=self.text,
+            data=self.data,
+            pair=self.pair,
+        )
+
+    def fold(self) -> timeline.Fold:
+        """The row's summary, of a head."""
+        return timeline.Fold(
+            head=self.seq,
+            first_us=self.t_us,
+            last_us=self.fold_last_us,
+            count=self.fold_count,
+            size=self.fold_size,
+            audio_ms=self.fold_audio_ms,
+            gap_us=self.fold_gap_us,
+        )
+
+
+class Frame(models.Model):
+    """A frame as it travelled: its text, with the sound taken out and kept as bytes; ``raw`` joins them again."""
+
+    pk = models.CompositePrimaryKey("session_id", "seq")
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="frames", db_index=False)
+    seq = models.PositiveIntegerField()
+    text = models.TextField()
+    audio = models.BinaryField(null=True)
+    at = models.IntegerField(default=-1)
+
+    def __str__(self) -> str:
+        return f"{self.session_id} {self.seq}"
+
+    @property
+    def raw(self) -> str:
+        """The frame's text, byte for byte as it travelled (secrets masked)."""
+        return audio.join(self.text, bytes(self.audio or b""), self.at)
+
+    @property
+    def event(self) -> Any:
+        """The frame read as an event."""
+        return parse(self.raw)
+
+
+class Preset(models.Model):
+    """A session's settings under a name."""
+
+    name = models.CharField(max_length=80, unique=True)
+    settings = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

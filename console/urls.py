@@ -1,0 +1,46 @@
+"""Every address of the console; a name is its view's name."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+
+from console.views import commands, events, files, keys, lists, pages, presets, settings
+
+urlpatterns = [
+    # Pages
+    path("", pages.home, name="home"),
+    path("sessions/", lists.library, name="library"),
+    path("sessions/<str:session_id>/", pages.session_page, name="session_page"),
+    path("admin/", admin.site.urls),
+    # What happened
+    path("sessions/<str:session_id>/rows", events.rows, name="rows"),
+    path("sessions/<str:session_id>/events/<int:seq>/", events.event_detail, name="event_detail"),
+    path("sessions/<str:session_id>/events/<int:seq>/members", events.members, name="members"),
+    path("sessions/<str:session_id>/events/<int:seq>/raw", files.raw_event, name="raw_event"),
+    path("sessions/<str:session_id>/events/<int:seq>/audio.wav", files.event_audio, name="event_audio"),
+    path("sessions/<str:session_id>/conversation", events.conversation, name="conversation"),
+    path("sessions/<str:session_id>/tools", events.tools, name="tools"),
+    # What to do
+    path("sessions/start", commands.start_session, name="start_session"),
+    path("sessions/<str:session_id>/say", commands.say, name="say"),
+    path("sessions/<str:session_id>/mode", commands.mode, name="mode"),
+    path("sessions/<str:session_id>/send", commands.send_event, name="send_event"),
+    path("sessions/<str:session_id>/memory", commands.memory, name="memory"),
+    path("sessions/<str:session_id>/disconnect", commands.disconnect, name="disconnect"),
+    path("sessions/<str:session_id>/settings", settings.settings, name="settings"),
+    path("sessions/<str:session_id>/rename", lists.rename, name="rename"),
+    path("sessions/<str:session_id>/delete", lists.delete, name="delete"),
+    path("keys/", keys.set_key, name="set_key"),
+    path("keys/forget", keys.forget_key, name="forget_key"),
+    path("presets/save", presets.save_preset, name="save_preset"),
+    path("presets/<int:preset_id>/apply", presets.apply_preset, name="apply_preset"),
+    path("presets/<int:preset_id>/delete", presets.delete_preset, name="delete_preset"),
+    # Files, and what programs read
+    path("sessions/import", files.import_log, name="import_log"),
+    path("sessions/<str:session_id>/log.jsonl", files.log_jsonl, name="log_jsonl"),
+    path("sessions/<str:session_id>/audio.wav", files.session_audio, name="session_audio"),
+    path("sessions.json", lists.sessions_json, name="sessions_json"),
+    path("sessions/<str:session_id>.json", lists.session_json, name="session_json"),
+    path("healthz", lists.healthz, name="healthz"),
+]

@@ -1,0 +1,127 @@
+"""What a person tells a running session; each POST finds it, validates, calls and answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import aget_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from console import live
+from console.access import keyring
+from console.forms import MemoryForm, ModeForm, SayForm, SendForm, StartForm
+from console.models import Session
+from console.providers import providers
+from console.views.pages import console_page
+from realtime.errors import LocalError
+from realtime.runner import SessionRunner
+from realtime.tools.memory import memory_of
+
+NOT_RUNNING = "This session is not running (any more): nothing was sent. Start a new one to go on."
+
+
+@require_POST
+async def start_session(request: HttpRequest) -> HttpResponse:
+    """Make a session and dial; the page goes there at once and shows how it goes."""
+    form = StartForm(request.POST)
+    if not form.is_valid():
+        return _problems(request, form.sentences())
+    provider = providers()[form.cleaned_data["provider"]]
+    browser = await live.in_reader(lambda: request.session.session_key)
+    key = keyring.key(browser, provider.name)
+    if provider.needs_key and not (key or provider.key):
+        return _problems(request, [f"{provider.name} needs a key: type one here, or set OPENAI_API_KEY in .env."])
+    earlier = await live.in_reader(_earlier, form.cleaned_data["continues"])
+    session = await live.start(
+        live.Start(
+            provider,
+            form.cleaned_data["model"],
+            key,
+            settings=form.cleaned_data["settings"],
+            memory=earlier,
+            label=form.cleaned_data["label"],
+        )
+    )
+    if not request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
+        return HttpResponseRedirect(reverse("session_page", args=[session.pk]))
+    response = await live.in_reader(console_page, request, session)
+    response["HX-Push-Url"] = reverse("session_page", args=[session.pk])
+    return response
+
+
+def _earlier(session_id: str) -> dict[str, str]:
+    """What was remembered in the session this one continues."""
+    if not session_id:
+        return {}
+    return memory_of(e.to_entry() for e in Session.objects.get(pk=session_id).entries.filter(type="memory"))
+
+
+@require_POST
+async def say(request: HttpRequest, session_id: str) -> HttpResponse:
+    """Say something in writing."""
+    form = SayForm(request.POST)
+    runner = await _find(session_id)
+    if runner is None or not form.is_valid():
+        return _problems(request, [NOT_RUNNING] if runner is None else form.sentences())
+    return await _try(request, runner.send_text(form.cleaned_data["text"], form.played()))
+
+
+@require_POST
+async def mode(request: HttpRequest, session_id: str) -> HttpResponse:
+    """Take turns by hand, or let the API hear when somebody speaks. Only the change is sent."""
+    form = ModeForm(request.POST)
+    runner = await _find(session_id)
+    if runner is None or not form.is_valid():
+        return _problems(request, [NOT_RUNNING] if runner is None else form.sentences())
+    detection = None if form.cleaned_data["mode"] == "manual" else {"type": "server_vad"}
+    return await _try(request, runner.update_session({"audio": {"input": {"turn_detection": detection}}}))
+
+
+@require_POST
+async def send_event(request: HttpRequest, session_id: str) -> HttpResponse:
+    """Send any event as it was written; it need not be a right one."""
+    form = SendForm(request.POST)
+    runner = await _find(session_id)
+    if runner is None or not form.is_valid():
+        return _problems(request, [NOT_RUNNING] if runner is None else form.sentences())
+    return await _try(request, runner.send_event(form.cleaned_data["event"], "composer"))
+
+
+@require_POST
+async def memory(request: HttpRequest, session_id: str) -> HttpResponse:
+    """Set or forget one thing the session remembers."""
+    form = MemoryForm(request.POST)
+    runner = await _find(session_id)
+    if runner is None or not form.is_valid():
+        return _problems(request, [NOT_RUNNING] if runner is None else form.sentences())
+    live.set_memory(runner, form.cleaned_data["key"], form.value())
+    return HttpResponse(status=204)
+
+
+@require_POST
+async def disconnect(request: HttpRequest, session_id: str) -> HttpResponse:
+    """Close the session; the page learns of it from the timeline."""
+    await aget_object_or_404(Session, pk=session_id)
+    await live.stop(session_id)
+    return HttpResponse(status=204)
+
+
+async def _find(session_id: str) -> SessionRunner | None:
+    await aget_object_or_404(Session, pk=session_id)
+    return live.find(session_id)
+
+
+async def _try(request: HttpRequest, work: Any) -> HttpResponse:
+    """Do it; what breaks a rule of ours is said on the page. 204: the timeline shows the effect."""
+    try:
+        await work
+    except LocalError as error:
+        return _problems(request, [str(error)])
+    return HttpResponse(status=204)
+
+
+def _problems(request: HttpRequest, sentences: list[str]) -> HttpResponse:
+    """Say what was wrong, in the page's list of notices; nothing was done."""
+    return render(request, "console/_problems.html", {"sentences": sentences}, status=422)

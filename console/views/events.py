@@ -1,0 +1,74 @@
+"""What happened: pages of rows, one event in full, the conversation and the tools as they stood at a moment."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_GET
+
+from console import fragments, watch
+from console.forms import RowsForm
+from console.models import Entry, Session
+from realtime.errors import InvalidFilter
+
+MEMBERS_LIMIT = 1000
+"""Members of a fold shown at once; the newest. The log file has all of them."""
+
+
+@require_GET
+def rows(request: HttpRequest, session_id: str) -> HttpResponse:
+    """One page of rows before, after or around a place; ``X-Has-More`` says whether the way goes on."""
+    session = get_object_or_404(Session, pk=session_id)
+    form = RowsForm(request.GET)
+    if not form.is_valid():
+        return HttpResponse(fragments.problems(form.sentences()), status=422)
+    try:
+        all_rows = Entry.objects.of(session).rows()
+        matching = all_rows.matching(form.cleaned_data["q"])
+        page, more = form.page(matching)
+    except InvalidFilter as error:
+        return HttpResponse(fragments.problems([str(error)]), status=422)
+    response = HttpResponse(fragments.rows(watch.rows_of(page)))
+    response["X-Has-More"] = "true" if more else "false"
+    response["X-Matching"] = str(matching.count())
+    response["X-Total"] = str(all_rows.count())
+    return response
+
+
+@require_GET
+def event_detail(request: HttpRequest, session_id: str, seq: int) -> HttpResponse:
+    """One row in full, for the Event tab."""
+    session = get_object_or_404(Session, pk=session_id)
+    entry = get_object_or_404(Entry.objects.of(session), seq=seq)
+    return HttpResponse(fragments.event_pane(watch.pane_of(entry)))
+
+
+@require_GET
+def members(request: HttpRequest, session_id: str, seq: int) -> HttpResponse:
+    """Every entry a fold gathers, as rows."""
+    session = get_object_or_404(Session, pk=session_id)
+    head = get_object_or_404(Entry.objects.of(session), seq=seq)
+    found = Entry.objects.of(session).members_of(head.row)
+    count = found.count()
+    page = list(found[max(0, count - MEMBERS_LIMIT) :])
+    return HttpResponse(fragments.member_rows(watch.member_rows_of(page), skipped=count - len(page)))
+
+
+@require_GET
+def conversation(request: HttpRequest, session_id: str) -> HttpResponse:
+    """The conversation, all of it or as it stood ``?until=SEQ``."""
+    session = get_object_or_404(Session, pk=session_id)
+    return HttpResponse(fragments.conversation(watch.conversation_until(session, _until(request, session)).items))
+
+
+@require_GET
+def tools(request: HttpRequest, session_id: str) -> HttpResponse:
+    """Memory and weather, now or as they stood ``?until=SEQ``."""
+    session = get_object_or_404(Session, pk=session_id)
+    memory, weather = watch.tools_until(session, _until(request, session))
+    return HttpResponse(fragments.tools(session, memory, weather))
+
+
+def _until(request: HttpRequest, session: Session) -> int:
+    until = request.GET.get("until", "")
+    return int(until) if until.isdigit() else session.last_seq

@@ -1,0 +1,102 @@
+"""The list of sessions: the library page, the same as JSON, renaming and deleting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from console import fragments
+from console.forms import RenameForm
+from console.models import Entry, Frame, Session
+
+LIST_LIMIT = 1000
+"""Sessions in one answer; the newest."""
+
+
+@require_GET
+def library(request: HttpRequest) -> HttpResponse:
+    """Every session, newest first."""
+    sessions = [fragments.rail_session(session) for session in Session.objects.newest_first()[:LIST_LIMIT]]
+    return render(request, "console/library.html", {"sessions": sessions})
+
+
+@require_POST
+def rename(request: HttpRequest, session_id: str) -> HttpResponse:
+    """Give a session a name."""
+    session = get_object_or_404(Session, pk=session_id)
+    form = RenameForm(request.POST)
+    if not form.is_valid():
+        return render(request, "console/_problems.html", {"sentences": form.sentences()}, status=422)
+    session.label = form.cleaned_data["label"]
+    session.save(update_fields=["label"])
+    return _rail(request)
+
+
+@require_POST
+def delete(request: HttpRequest, session_id: str) -> HttpResponse:
+    """Delete a finished session and all its entries; one that still runs is refused."""
+    session = get_object_or_404(Session, pk=session_id)
+    if session.is_live:
+        sentence = f"“{session}” is still running: disconnect it before you delete it."
+        return render(request, "console/_problems.html", {"sentences": [sentence]}, status=422)
+    Frame.objects.filter(session=session).delete()
+    Entry.objects.of(session).delete()
+    session.delete()
+    return _rail(request)
+
+
+def _rail(request: HttpRequest) -> HttpResponse:
+    """The list as it is now."""
+    if not request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
+        return HttpResponseRedirect(reverse("library"))
+    return HttpResponse(fragments.session_list(Session.objects.newest_first()[: fragments.RAIL_LIMIT]))
+
+
+@require_GET
+def sessions_json(request: HttpRequest) -> HttpResponse:
+    """The list for programs, newest first."""
+    sessions = Session.objects.newest_first()[:LIST_LIMIT]
+    return JsonResponse([_facts(session) for session in sessions], safe=False)
+
+
+@require_GET
+def session_json(request: HttpRequest, session_id: str) -> HttpResponse:
+    """One session for programs."""
+    session = get_object_or_404(Session, pk=session_id)
+    close = {"by": session.close_by, "code": session.close_code, "reason": session.close_reason}
+    return JsonResponse({
+        **_facts(session),
+        "close": None if session.is_live else close,
+        "duration_ms": round(session.duration_us / 1000),
+        "session": session.in_force(),
+    })  # fmt: skip
+
+
+def _facts(session: Session) -> dict[str, Any]:
+    """What the contract names for each session."""
+    return {
+        "id": session.pk,
+        "label": session.label,
+        "source": session.source,
+        "provider": session.provider,
+        "model": session.model,
+        "dialect": session.dialect,
+        "status": session.status,
+        "started_at": session.started_at.isoformat(),
+        "ended_at": session.ended_at.isoformat() if session.ended_at else None,
+        "events": session.events,
+        "errors": session.errors,
+    }
+
+
+@require_GET
+def healthz(request: HttpRequest) -> HttpResponse:
+    """200 when the database answers."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return HttpResponse("ok\n", content_type="text/plain")

@@ -1,0 +1,1 @@
+"""The engine: it knows the Realtime API and knows nothing of Django."""

@@ -1,0 +1,86 @@
+"""The error tree, by fault: our own mistakes are raised, the other side's become entries.
+
+    RealtimeError
+    ├── LocalError               we broke a rule; whoever called must mend the call
+    │   ├── InvalidEvent         what was to be sent is not an event at all
+    │   ├── NotConnected         there is no open session to send it to
+    │   ├── UnknownProvider      no provider has that name, or it is not configured
+    │   ├── InvalidFilter        a filter's words do not parse
+    │   └── InvalidLog           a log file cannot be read; carries line and reason
+    ├── RemoteError              the other side broke off; the runner records it and ends the session
+    │   ├── Unreachable          nobody answered at the address
+    │   └── HandshakeRefused     somebody answered, but with an HTTP error
+    └── ToolError                a tool could not do its work; the model is told, and so is the reader
+"""
+
+from __future__ import annotations
+
+
+class RealtimeError(Exception):
+    """Root of every error this package raises; ``str()`` is a sentence for a person."""
+
+
+class LocalError(RealtimeError):
+    """We broke a rule of the protocol or of this package."""
+
+
+class InvalidEvent(LocalError):
+    """Raised when what was to be sent is not a JSON object with a string ``type``."""
+
+
+class NotConnected(LocalError):
+    """Raised when something was to be sent and no session is open."""
+
+
+class UnknownProvider(LocalError):
+    """Raised when a provider is asked for that does not exist or is not configured."""
+
+
+class InvalidFilter(LocalError):
+    """Raised when a filter cannot be parsed."""
+
+
+class InvalidLog(LocalError):
+    """Raised when a log file cannot be read; nothing of it has been stored."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(line, reason)
+        self.line = line
+        """Line in the file, from 1; 0 when the file as a whole is meant."""
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.reason}" if self.line else self.reason
+
+
+class RemoteError(RealtimeError):
+    """The other side refused or broke off."""
+
+
+class Unreachable(RemoteError):
+    """Raised when no connection could be made at all."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.url = url
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.url} could not be reached: {self.reason}"
+
+
+class HandshakeRefused(RemoteError):
+    """Raised when the server answered the WebSocket handshake with an HTTP error."""
+
+    def __init__(self, url: str, status: int, body: str) -> None:
+        super().__init__(url, status, body)
+        self.url = url
+        self.status = status
+        self.body = body
+
+    def __str__(self) -> str:
+        return f"{self.url} refused the connection with HTTP {self.status}: {self.body[:500] or 'no body'}"
+
+
+class ToolError(RealtimeError):
+    """Raised by a tool that could not do its work; the sentence goes to the model and to the page."""

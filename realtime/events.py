@@ -1,0 +1,154 @@
+"""Event: one JSON message as it travelled; type and ids are read cheaply, the rest on demand, raw is kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from realtime.errors import InvalidEvent
+
+type_ = type  # the API's own word for an event's name shadows the builtin in the class below
+
+
+class _Named(msgspec.Struct):
+    """The only thing read inside a nested object: its id."""
+
+    id: str | None = None
+    event_id: str | None = None
+    type: str | None = None
+    call_id: str | None = None
+
+
+class _Head(msgspec.Struct):
+    """What the hot path reads of a frame. msgspec skips all other fields without building them."""
+
+    type: str = ""
+    event_id: str | None = None
+    response_id: str | None = None
+    item_id: str | None = None
+    call_id: str | None = None
+    content_index: int | None = None
+    output_index: int | None = None
+    response: _Named | None = None
+    item: _Named | None = None
+    error: _Named | None = None
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
+@dataclass(frozen=True)
+class Event:
+    """One message of the Realtime API.
+
+    Nothing is required of ``raw``: text that is not JSON, or JSON that is no event, is an event with an empty
+    ``type`` and a ``flaw``. What the other side sends is data to show, never an exception.
+    """
+
+    raw: str
+    """The frame's text, exactly."""
+    type: str = ""
+    event_id: str = ""
+    response_id: str = ""
+    item_id: str = ""
+    call_id: str = ""
+    about: str = ""
+    """For an ``error``: the id of the client event it answers."""
+    content_index: int | None = None
+    output_index: int | None = None
+    flaw: str = ""
+    """Why this is not a proper event; empty when it is."""
+    size: int = field(default=0)
+    """Length of the frame in bytes of UTF-8."""
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The whole event as a dict, decoded when first asked for; empty when it is not a JSON object."""
+        try:
+            data = json.loads(self.raw)
+        except (ValueError, RecursionError):
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    @property
+    def is_error(self) -> bool:
+        """Whether this event tells of something that went wrong, by its name alone."""
+        return bool(self.flaw) or self.type == "error" or self.type.endswith(".failed")
+
+    def __str__(self) -> str:
+        shown = self.raw if len(self.raw) <= 120 else f"{self.raw[:117]}..."
+        return f"{self.type or 'no type'} {shown}"
+
+
+def parse(raw: str) -> Event:
+    """Read one frame's head. Costs about 1 µs for an audio delta and never raises."""
+    size = len(raw) if raw.isascii() else len(raw.encode("utf-8", "surrogatepass"))
+    try:
+        head = _decode_head(raw)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _parse_leniently(raw, size)
+    response_id = head.response_id or (head.response.id if head.response else None)
+    item_id = head.item_id or (head.item.id if head.item else None)
+    call_id = head.call_id or (head.item.call_id if head.item else None)
+    return Event(
+        raw=raw,
+        type=head.type,
+        event_id=head.event_id or "",
+        response_id=response_id or "",
+        item_id=item_id or "",
+        call_id=call_id or "",
+        about=(head.error.event_id or "") if head.error else "",
+        content_index=head.content_index,
+        output_index=head.output_index,
+        flaw="" if head.type else "The event has no type.",
+        size=size,
+    )
+
+
+def _parse_leniently(raw: str, size: int) -> Event:
+    """Read a frame whose known fields have unexpected types, or say what is wrong with it."""
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        return Event(raw=raw, flaw=f"This frame is not JSON: {error}.", size=size)
+    if not isinstance(data, dict):
+        return Event(raw=raw, flaw="This frame is JSON, but not an object.", size=size)
+
+    def text(source: Any, key: str) -> str:
+        value = source.get(key) if isinstance(source, dict) else None
+        return value if isinstance(value, str) else ""
+
+    def whole(key: str) -> int | None:
+        value = data.get(key)
+        return value if type_(value) is int else None
+
+    return Event(
+        raw=raw,
+        type=text(data, "type"),
+        event_id=text(data, "event_id"),
+        response_id=text(data, "response_id") or text(data.get("response"), "id"),
+        item_id=text(data, "item_id") or text(data.get("item"), "id"),
+        call_id=text(data, "call_id") or text(data.get("item"), "call_id"),
+        about=text(data.get("error"), "event_id"),
+        content_index=whole("content_index"),
+        output_index=whole("output_index"),
+        flaw="" if text(data, "type") else "The event has no type.",
+        size=size,
+    )
+
+
+def dump(data: dict[str, Any]) -> str:
+    """Write an event of ours as compact JSON text, the way it will travel.
+
+    Raises InvalidEvent when there is no string ``type`` or the data cannot be written as JSON.
+    """
+    if not isinstance(data.get("type"), str) or not data["type"]:
+        raise InvalidEvent("An event needs a \"type\" that is a string.")
+    try:
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidEvent(f"This event cannot be written as JSON: {error}.") from None

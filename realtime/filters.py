@@ -1,0 +1,224 @@
+"""The filter language: one class per operator, each with its help; a filter is words that must all be true.
+
+    type:response.*  -type:*.delta  dir:sent  is:error  item:item_AbC  response:resp_XyZ  speech  "paris"
+
+A word without an operator looks into the type; words in quotes look into the text of notes and closes as well. A ``-``
+in front turns a word round. Each term says its condition as data (``where``), so that a database can be asked the same.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from realtime.errors import InvalidFilter
+from realtime.lines import level
+from realtime.timeline import Entry, is_stream
+
+Lookup = tuple[str, str, object]
+"""A field of a stored entry, a way to compare (``exact``, ``regex``, ``icontains``, ``gt``), a value."""
+
+_WORD = re.compile(r'-?(?:[a-z]+:)?(?:"(?:[^"\\]|\\.)*"|\S+)')
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a term asks of a stored entry: any of these, or none of them."""
+
+    any_of: tuple[Lookup, ...]
+    negated: bool
+
+
+@dataclass(frozen=True)
+class Term:
+    """One word of a filter."""
+
+    value: str
+    negated: bool = False
+    name: ClassVar[str] = ""
+    help: ClassVar[str] = ""
+
+    def check(self) -> None:
+        """Raise InvalidFilter when the value makes no sense for this operator."""
+
+    def lookups(self) -> tuple[Lookup, ...]:
+        """The condition without its sign."""
+        raise NotImplementedError
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether an entry meets the condition, without its sign."""
+        raise NotImplementedError
+
+    def matches(self, entry: Entry) -> bool:
+        """Whether an entry is let through."""
+        return self.holds(entry) is not self.negated
+
+    def where(self) -> Condition:
+        """The same, as data."""
+        return Condition(self.lookups(), self.negated)
+
+    def __str__(self) -> str:
+        value = f'"{self.value}"' if " " in self.value else self.value
+        return f"{'-' if self.negated else ''}{self.name + ':' if self.name else ''}{value}"
+
+
+class Type(Term):
+    """``type:response.*``"""
+
+    name = "type"
+    help = "type:GLOB — events of a type; * stands for anything"
+
+    def lookups(self) -> tuple[Lookup, ...]:
+        """A glob without stars is compared as it is."""
+        if not set("*?[") & set(self.value):
+            return (("type", "exact", self.value),)
+        return (("type", "regex", "^" + fnmatch.translate(self.value).removeprefix("(?s:").removesuffix(r")\Z") + "$"),)
+
+    def holds(self, entry: Entry) -> bool:
+        """Case matters, as on the wire."""
+        return fnmatch.fnmatchcase(entry.type, self.value)
+
+
+class Direction(Term):
+    """``dir:sent``"""
+
+    name = "dir"
+    help = "dir:sent, dir:received or dir:console — which way it went"
+
+    def check(self) -> None:
+        """Three directions there are."""
+        if self.value not in ("sent", "received", "console"):
+            raise InvalidFilter(f'"{self}": a direction is sent, received or console.')
+
+    def lookups(self) -> tuple[Lookup, ...]:
+        """Stored as it is."""
+        return (("direction", "exact", self.value),)
+
+    def holds(self, entry: Entry) -> bool:
+        """As it was placed."""
+        return entry.direction == self.value
+
+
+class Is(Term):
+    """``is:error``"""
+
+    name = "is"
+    help = "is:error, is:warning, is:note, is:fold or is:audio — what it is"
+    _LOOKUPS: ClassVar[dict[str, Lookup]] = {
+        "error": ("level", "exact", "error"),
+        "warning": ("level", "exact", "warning"),
+        "note": ("kind", "exact", "note"),
+        "fold": ("fold_count", "gt", 1),
+        "audio": ("audio_ms", "gt", 0),
+    }
+
+    def check(self) -> None:
+        """Only these."""
+        if self.value not in self._LOOKUPS:
+            raise InvalidFilter(f'"{self}": after is: comes {", ".join(self._LOOKUPS)}.')
+
+    def lookups(self) -> tuple[Lookup, ...]:
+        """A column each."""
+        return (self._LOOKUPS[self.value],)
+
+    def holds(self, entry: Entry) -> bool:
+        """Judged from the entry alone; a fold is what can be one."""
+        if self.value in ("error", "warning"):
+            return level(entry) == self.value
+        if self.value == "note":
+            return entry.kind == "note"
+        return is_stream(entry.type) and (self.value == "fold" or "audio" in entry.type and "transcript" not in entry.type)
+
+
+class Item(Term):
+    """``item:ID``"""
+
+    name = "item"
+    help = "item:ID — what belongs to a conversation item"
+
+    def lookups(self) -> tuple[Lookup, ...]:
+        """Stored as it is."""
+        return (("item_id", "exact", self.value),)
+
+    def holds(self, entry: Entry) -> bool:
+        """The event's own item id."""
+        return entry.event is not None and entry.event.item_id == self.value
+
+
+class Response(Term):
+    """``response:ID``"""
+
+    name = "response"
+    help = "response:ID — what belongs to a response"
+
+    def lookups(self) -> tuple[Lookup, ...]:
+        """Stored as it is."""
+        return (("response_id", "exact", self.value),)
+
+    def holds(self, entry: Entry) -> bool:
+        """The event's own response id."""
+        return entry.event is not None and entry.event.response_id == self.value
+
+
+class Word(Term):
+    """``speech``, ``"two words"``"""
+
+    help = "a word — in the type, or in what the console noted"
+
+    def lookups(self) -> tuple[Lookup, ...]:
+        """Type or note."""
+        return (("type", "icontains", self.value), ("text", "icontains", self.value))
+
+    def holds(self, entry: Entry) -> bool:
+        """Case does not matter."""
+        return self.value.lower() in f"{entry.type}\n{entry.text}".lower()
+
+
+OPERATORS: tuple[type[Term], ...] = (Type, Direction, Is, Item, Response)
+HELP = [operator.help for operator in (*OPERATORS, Word)]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A parsed filter. Without terms it lets everything through."""
+
+    terms: Sequence[Term] = ()
+
+    def matches(self, entry: Entry) -> bool:
+        """Whether every term lets the entry through."""
+        return all(term.matches(entry) for term in self.terms)
+
+    def __str__(self) -> str:
+        return " ".join(str(term) for term in self.terms)
+
+
+def parse(text: str) -> Filter:
+    """Read a filter. Raises InvalidFilter, naming the word that cannot be read."""
+    terms: list[Term] = []
+    if text.count('"') % 2:
+        raise InvalidFilter(f"A quotation mark is missing its partner: {text}")
+    for found in _WORD.finditer(text):
+        word = found.group()
+        negated = word.startswith("-") and len(word) > 1
+        name, colon, value = word.removeprefix("-" if negated else "").partition(":")
+        operator = next((o for o in OPERATORS if o.name == name), None) if colon else None
+        if colon and operator is None and re.fullmatch("[a-z]+", name):
+            raise InvalidFilter(f'"{word}": there is no operator "{name}:"; there are {_names()}.')
+        term = (operator or Word)(_unquoted(value if operator else word.removeprefix("-" if negated else "")), negated)
+        if not term.value:
+            raise InvalidFilter(f'"{word}": something must follow the colon.')
+        term.check()
+        terms.append(term)
+    return Filter(tuple(terms))
+
+
+def _unquoted(value: str) -> str:
+    return shlex.split(value)[0] if value.startswith('"') and len(value) > 2 else value
+
+
+def _names() -> str:
+    return ", ".join(f"{operator.name}:" for operator in OPERATORS)

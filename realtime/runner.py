@@ -1,0 +1,268 @@
+"""SessionRunner: drives one session; the only module of the engine that waits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from realtime import tools
+from realtime.calls import Call
+from realtime.errors import NotConnected, RemoteError, ToolError
+from realtime.events import parse
+from realtime.protocol import CLOSED, Played, RealtimeProtocol
+from realtime.timeline import Entry, Timeline
+from realtime.upstream import Upstream
+
+log = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds to wait for a goodbye to be answered."""
+PROTOCOL_CLOSES = {1002, 1003, 1007, 1009}
+"""Close codes that say a frame was refused as such (RFC 6455 section 7.4.1)."""
+
+
+class Tap(Protocol):
+    """Whoever is told of each entry, in order, before it goes anywhere else."""
+
+    def record(self, entry: Entry) -> None:
+        """Take one entry. Must neither wait nor raise."""
+
+
+class Player(Protocol):
+    """A loudspeaker that follows one session."""
+
+    def play(self, item_id: str, content_index: int, response_id: str, raw: str) -> None:
+        """Queue the sound of one delta frame."""
+
+    def end(self, item_id: str) -> None:
+        """No more sound comes for this item."""
+
+    def stop(self, why: str) -> None:
+        """Cut playback at once and answer, through ``SessionRunner.stopped``, with what was heard."""
+
+
+class SessionRunner:
+    """Drives one session from dialling to its close.
+
+    Everything that happens is told to ``tap.record`` first. ``run()`` ends with the connection and never raises for
+    what the other side does. All other methods are to be called from the same event loop, while ``run()`` runs.
+    """
+
+    def __init__(
+        self,
+        dial: Callable[[], Awaitable[Upstream]],
+        tap: Tap,
+        context: tools.ToolContext,
+        *,
+        session: dict[str, Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``session`` is asked for by a session.update as soon as the API has told its own defaults."""
+        self.dial = dial
+        self.tap = tap
+        self.context = context
+        self.opening = session
+        self.protocol = RealtimeProtocol()
+        self.timeline = Timeline(clock)
+        self.player: Player | None = None
+        self.upstream: Upstream | None = None
+        self.tools = {tool.name: tool for tool in tools.DEFAULT}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._send_lock = asyncio.Lock()
+        self._ended = asyncio.Event()
+
+    # ── The session's life ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Dial, then carry frames until the connection is over; records states, events and the close."""
+        self.protocol.connecting()
+        self.note("state", "Connecting.", {"state": "connecting"})
+        try:
+            self.upstream = await self.dial()
+        except RemoteError as error:
+            self.note("problem", str(error), {"while": "connecting"})
+            self._finish("server", None, str(error))
+            return
+        except asyncio.CancelledError:
+            self._finish("console", None, "cancelled while connecting")
+            raise
+        try:
+            async for message in self.upstream:
+                await self._receive(message)
+        finally:
+            # Whatever ends this loop, the log says so: a session is never left without its close.
+            asked = self.protocol.state.value == "closing"
+            self._finish("console" if asked else "server", self.upstream.close_code, self.upstream.close_reason)
+            await self._stop_tools()
+            await self.upstream.close()
+
+    async def close(self) -> None:
+        """Say goodbye and wait until the session is over. Nothing recorded is lost; safe to call twice."""
+        if self.protocol.state is CLOSED:
+            return
+        self.protocol.closing()
+        self.note("state", "Closing.", {"state": "closing"})
+        if self.upstream is not None:
+            try:
+                await asyncio.wait_for(self.upstream.close(1000), CLOSE_TIMEOUT)
+                await asyncio.wait_for(self._ended.wait(), CLOSE_TIMEOUT)
+            except TimeoutError:
+                log.info("the API did not answer the close within %s s", CLOSE_TIMEOUT)
+
+    def _finish(self, by: str, code: int | None, reason: str) -> None:
+        """Record the end, once."""
+        if self.protocol.state is CLOSED:
+            return
+        self.protocol.closed()
+        if code is None and not reason:
+            reason = "the connection vanished without a close frame"
+        self.tap.record(self.timeline.close(by, code, reason))
+        self._ended.set()
+
+    # ── In from the API ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _receive(self, message: str | bytes) -> None:
+        """One frame: read its head, record it, then let it have its effects."""
+        # A binary frame is nothing this API sends; shown as text so that it can be seen, its bytes kept one to one.
+        raw = message if isinstance(message, str) else message.decode("latin-1")
+        was = self.protocol.state
+        event = self.protocol.receive_text(raw)
+        self.tap.record(self.timeline.event(event, "received", "api"))
+        if self.protocol.state is not was:
+            self.note("state", "Ready.", {"state": "ready"})
+            if self.opening:
+                self.protocol.update_session(self.opening, "console")
+        if self.player is not None:
+            if event.type in ("response.output_audio.delta", "response.audio.delta"):
+                self.player.play(event.item_id, event.content_index or 0, event.response_id, raw)
+            elif event.type in ("response.output_audio.done", "response.audio.done"):
+                self.player.end(event.item_id)
+        await self.flush()
+
+    # ── In from people ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def send_event(self, data: dict[str, Any], origin: Any = "composer") -> None:
+        """Send any event. Raises NotConnected or InvalidEvent."""
+        self.protocol.send_event(data, origin)
+        await self.flush()
+
+    async def update_session(self, changes: dict[str, Any]) -> None:
+        """Ask for changed settings. Raises NotConnected."""
+        self.protocol.update_session(changes)
+        await self.flush()
+
+    async def send_text(self, text: str, played: Played | None) -> None:
+        """Say something in writing; interrupts. Raises NotConnected."""
+        self._note_heard(played, "text")
+        self.protocol.send_text(text, played)
+        await self.flush()
+
+    async def send_audio(self, pcm: bytes) -> None:
+        """Send microphone sound, PCM16 24 kHz mono. Sound that comes before or after the session is dropped."""
+        try:
+            self.protocol.append_audio(pcm)
+        except NotConnected:
+            return
+        await self.flush()
+
+    async def talk_start(self, played: Played | None) -> None:
+        """The talk button goes down."""
+        self._note_heard(played, "talk")
+        self.protocol.talk_start(played)
+        await self.flush()
+
+    async def talk_end(self) -> None:
+        """The talk button comes up."""
+        if not self.protocol.talk_end():
+            self.note("problem", "Too short: hold the button while you speak, at least a tenth of a second.", {})
+        await self.flush()
+
+    async def stopped(self, played: Played) -> None:
+        """The player cut an item after ``played_ms`` and says so."""
+        self._note_heard(played, "stopped")
+        try:
+            self.protocol.truncate(played)
+        except NotConnected:
+            return
+        await self.flush()
+
+    # ── Out ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def flush(self) -> None:
+        """Send what the protocol has to send, in order; run completed calls; stop the player when it must stop."""
+        if (why := self.protocol.take_stop()) and self.player is not None:
+            self.player.stop(why)
+        for call in self.protocol.calls_to_run():
+            self._start(self._run_tool(call), f"tool {call.name}")
+        async with self._send_lock:
+            for frame in self.protocol.frames_to_send():
+                self.tap.record(self.timeline.event(parse(frame.raw), "sent", frame.origin))
+                if self.upstream is None:
+                    continue
+                try:
+                    await self.upstream.send(frame.raw)
+                except NotConnected as error:
+                    self.note("problem", str(error), {"while": "sending"})
+
+    def note(self, kind: str, text: str, data: dict[str, Any] | None = None) -> Entry:
+        """Record a sentence of the console's own."""
+        entry = self.timeline.note(kind, text, data)
+        self.tap.record(entry)
+        return entry
+
+    def _note_heard(self, played: Played | None, why: str) -> None:
+        if played is not None:
+            data = {"item_id": played.item_id, "played_ms": played.played_ms, "why": why}
+            self.note("heard", f"Playback was cut after {played.played_ms} ms.", data)
+
+    # ── Tools ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _run_tool(self, call: Call) -> None:
+        """Run one completed call and answer it; a failure is an answer too, and is shown on the page."""
+        tool = self.tools.get(call.name)
+        if tool is None:
+            data = {"call_id": call.call_id, "name": call.name, "ok": False}
+            self.note("problem", f'The console has no tool "{call.name}": answer the call with an event of yours.', data)
+            return
+        began = time.monotonic()
+        arguments: dict[str, Any] = {}
+        ok = False
+        try:
+            arguments = tools.parse_arguments(call.arguments)
+            tools.check_arguments(tool, arguments)
+            output: dict[str, Any] = await tool.run(arguments, self.context)
+            ok = True
+        except ToolError as error:
+            output = {"error": str(error)}
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # A defect in a tool must not end the session; the model and the reader get a sentence, the log the trace.
+            log.exception("tool %s failed", call.name)
+            output = {"error": f"The tool {call.name} failed inside the console; its log has the details."}
+        ms = round((time.monotonic() - began) * 1000)
+        self.note(
+            "tool",
+            f"{call.name} answered in {ms} ms." if ok else str(output["error"]),
+            {"call_id": call.call_id, "name": call.name, "arguments": arguments, "output": output, "ok": ok, "ms": ms},
+        )
+        if not ok:
+            self.note("problem", f"{call.name}: {output['error']}", {"call_id": call.call_id})
+        self.protocol.answer_call(call, json.dumps(output, ensure_ascii=False))
+        await self.flush()
+
+    def _start(self, work: Any, name: str) -> None:
+        """Start a named task and keep it until it ends."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _stop_tools(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,145 @@
+"""Reaching a provider over real sockets: addresses, keys, refusals, closes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from realtime.errors import HandshakeRefused, NotConnected, UnknownProvider, Unreachable
+from realtime.upstream import Provider, choose, dial, websocket_url
+
+Handler = Callable[[ServerConnection], Awaitable[None]]
+
+
+@asynccontextmanager
+async def api(handler: Handler, **options: object) -> AsyncIterator[Provider]:
+    """A server of ours on loopback, as a provider."""
+    async with serve(handler, "127.0.0.1", 0, **options) as server:  # type: ignore[arg-type]
+        port = server.sockets[0].getsockname()[1]
+        yield Provider("custom", f"ws://127.0.0.1:{port}/v1/realtime?api-version=1", key="sk-own")
+
+
+def test_an_address_keeps_its_own_query() -> None:
+    """The model is added to the provider's address; what stands there already stays."""
+    provider = Provider("azure", "wss://x.example/openai/realtime?api-version=1&model=old")
+    assert provider.address("gpt-realtime") == "wss://x.example/openai/realtime?api-version=1&model=gpt-realtime"
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("https://api.openai.com/v1", "wss://api.openai.com/v1/realtime"),
+        ("http://127.0.0.1:9000/v1/", "ws://127.0.0.1:9000/v1/realtime"),
+    ],
+)
+def test_the_address_follows_from_the_base_url(base: str, url: str) -> None:
+    """As in OpenAI's SDKs, http becomes ws and /realtime is appended."""
+    assert websocket_url(base) == url
+
+
+def test_an_unknown_provider_is_named() -> None:
+    """Asking for a provider that is not configured names it and those that are."""
+    with pytest.raises(UnknownProvider, match='"azure".*simulator'):
+        choose({"simulator": Provider("simulator", "ws://x")}, "azure")
+
+
+async def test_it_sends_the_key_and_the_model() -> None:
+    """The key travels as a bearer token, the model as a query parameter, and no compression is negotiated."""
+    seen: dict[str, str | None] = {}
+
+    async def handler(connection: ServerConnection) -> None:
+        request = connection.request
+        assert request is not None
+        seen.update(path=request.path, key=request.headers["Authorization"])
+        seen["extensions"] = request.headers.get("Sec-WebSocket-Extensions")
+
+    async with api(handler) as provider:
+        upstream = await dial(provider, "gpt-realtime", key="sk-typed")
+        assert [frame async for frame in upstream] == []
+    assert seen == {
+        "path": "/v1/realtime?api-version=1&model=gpt-realtime",
+        "key": "Bearer sk-typed",
+        "extensions": None,
+    }
+
+
+async def test_frames_travel_both_ways_and_large() -> None:
+    """Text arrives as it was sent, 20 MiB at once too: the API allows appends of 15 MiB of audio."""
+
+    async def echo(connection: ServerConnection) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    async with api(echo, max_size=None) as provider:
+        upstream = await dial(provider, "m")
+        large = "x" * (20 * 1024 * 1024)
+        await upstream.send(large)
+        async for frame in upstream:
+            assert frame == large
+            break
+        await upstream.close()
+
+
+async def test_the_close_code_and_reason_are_kept() -> None:
+    """OpenAI refuses a wrong key after the handshake, with a close code and a reason that says why."""
+
+    async def refuse(connection: ServerConnection) -> None:
+        await connection.close(3000, "invalid_request_error.invalid_api_key")
+
+    async with api(refuse) as provider:
+        upstream = await dial(provider, "m")
+        assert [frame async for frame in upstream] == []
+        assert (upstream.close_code, upstream.close_reason) == (3000, "invalid_request_error.invalid_api_key")
+        with pytest.raises(NotConnected):
+            await upstream.send("{}")
+
+
+async def test_a_line_that_breaks_has_no_code() -> None:
+    """When the other side vanishes without a close frame there is no code to show."""
+
+    async def vanish(connection: ServerConnection) -> None:
+        connection.transport.abort()
+
+    async with api(vanish) as provider:
+        upstream = await dial(provider, "m")
+        assert [frame async for frame in upstream] == []
+        assert upstream.close_code is None
+
+
+async def test_an_http_refusal_shows_status_and_body_without_keys() -> None:
+    """A handshake answered with an HTTP error raises HandshakeRefused; keys in its body are masked."""
+
+    def deny(connection: ServerConnection, request: Request) -> Response:
+        return connection.respond(HTTPStatus.UNAUTHORIZED, "Incorrect API key provided: sk-proj-abcdef123456.")
+
+    async def never(connection: ServerConnection) -> None:
+        raise AssertionError("the handshake was refused")
+
+    async with api(never, process_request=deny) as provider:
+        with pytest.raises(HandshakeRefused) as refused:
+            await dial(provider, "m")
+    assert refused.value.status == 401
+    assert "Incorrect API key" in str(refused.value)
+    assert "abcdef" not in str(refused.value)
+    assert "api-version" not in str(refused.value)
+
+
+async def test_nobody_there_is_said_in_words() -> None:
+    """A port nobody listens on raises Unreachable with the address and the reason."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    with pytest.raises(Unreachable, match=rf"127\.0\.0\.1:{port}/v1 could not be reached: the connection was refused"):
+        await dial(Provider("custom", f"ws://127.0.0.1:{port}/v1"), "m")
+
+
+async def test_an_address_that_is_none_is_said_in_words() -> None:
+    """A provider address with another scheme is named as what it is."""
+    with pytest.raises(Unreachable, match="not a WebSocket address"):
+        await dial(Provider("custom", "ftp://example/v1"), "m")
