@@ -1,6 +1,6 @@
 /** The microphone's worklet: any rate and any number of channels in, PCM16 mono at 24 kHz out, 20 ms at a time. */
 
-import { API_RATE, Loudness, Resampler, toPcm16 } from "./resample.js"
+import { API_RATE, Loudness, Resampler, toPcm16 } from "./resample.js";
 
 const CHUNK = API_RATE / 50 // samples: 20 ms, small enough for voice detection to react at once
 

@@ -1,6 +1,6 @@
 /** The loudspeaker's worklet: plays queued PCM16 of 24 kHz in order and knows which sample of which track is sounding. */
 
-import { API_RATE, fromPcm16, Loudness, Resampler } from "./resample.js"
+import { API_RATE, fromPcm16, Loudness, Resampler } from "./resample.js";
 
 const BLOCK = API_RATE / 500 // samples taken from the queue at a time: 2 ms, so that a position is never coarser
 const LEAD = API_RATE / 25 // samples that must wait before playing starts: 40 ms carry over a late message

@@ -1,6 +1,6 @@
 /** The loudspeaker as the page sees it: items go in, and at any moment it can say what of them has been heard. */
 
-import { API_RATE } from "./resample.js"
+import { API_RATE } from "./resample.js";
 
 const QUEUE_LIMIT = API_RATE * 600 // samples: ten minutes of sound waiting, 29 MB
 const REMEMBERED_CUTS = 100 // responses and items that were cut; what is still under way of them is dropped
@@ -72,6 +72,11 @@ export class Speaker {
       track.ended = true
       this.#post({ track: number, end: true })
     }
+  }
+
+  /** No more sound comes at all: what is there is played to its end. */
+  endAll() {
+    for (const { item_id } of this.#tracks.values()) this.end(item_id)
   }
 
   /**

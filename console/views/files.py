@@ -1,0 +1,141 @@
+"""What is a file: a session's log out and in, its sound, one event's sound and one frame as it travelled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import aget_object_or_404, get_object_or_404, render
+from django.urls import reverse
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_GET, require_POST, require_safe
+from django_htmx.http import HttpResponseLocation
+
+from console import logfiles, sound
+from console.live import in_reader
+from console.models import Entry, Session
+from realtime import filters
+from realtime.errors import InvalidFilter, InvalidLog
+from realtime.events import parse
+from realtime.logs import jsonl
+from realtime.soundtrack import Soundtrack
+
+UPLOAD_LIMIT = 1024**3
+"""Bytes of a log that may be imported: about three hours of two-way talk."""
+
+_RANGE = re.compile(r"bytes=(?:(?P<first>\d+)-(?P<last>\d*)|-(?P<suffix>\d+))\Z")
+
+
+@require_GET
+async def log_jsonl(request: HttpRequest, session_id: str) -> HttpResponseBase:
+    """The event log. ``?q=`` filters; ``?audio=none`` leaves the sound out."""
+    session = await aget_object_or_404(Session, pk=session_id)
+    query = request.GET.get("q", "")
+    try:
+        filters.parse(query)
+    except InvalidFilter as error:
+        return _sentence(str(error), 422)
+    log = logfiles.pieces(session, query, audio=request.GET.get("audio") != "none")
+    response = StreamingHttpResponse(_stream(log), content_type="application/x-ndjson; charset=utf-8")
+    response["Content-Disposition"] = content_disposition_header(True, f"{file_name(session)}.jsonl") or ""
+    return response
+
+
+async def _stream(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Pieces made on a reader's thread, each when the one before has gone out."""
+    while piece := await in_reader(next, pieces, b""):
+        yield piece
+
+
+def file_name(session: Session) -> str:
+    """A file's name without its suffix: the label made harmless, and when the session began."""
+    label = re.sub(r"[^\w .()+-]+", "_", session.label).strip(" ._")[:80]
+    return f"{label or session.pk} {session.started_at:%Y-%m-%d %H.%M.%S}"
+
+
+@require_POST
+async def import_log(request: HttpRequest) -> HttpResponse:
+    """Make a session from an uploaded log and go there; a log that cannot be read is refused with line and reason."""
+    problem, session = await in_reader(_import, request)
+    if session is None:
+        if request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
+            return await sync_to_async(render)(request, "console/_problems.html", {"sentences": [problem]}, status=422)
+        return _sentence(problem, 422)
+    page = reverse("session_page", args=[session.pk])
+    if request.htmx:  # type: ignore[attr-defined]
+        return HttpResponseLocation(page, target="#console", swap="outerHTML")
+    response = HttpResponseRedirect(page)
+    response.status_code = 303
+    return response
+
+
+def _import(request: HttpRequest) -> tuple[str, Session | None]:
+    """Store the upload: why it could not be, or the session it became."""
+    upload = request.FILES.get("file")
+    if upload is None:
+        return "No file came with the form: choose an event log (.jsonl).", None
+    if (upload.size or 0) > UPLOAD_LIMIT:
+        return f"“{upload.name}” is larger than {UPLOAD_LIMIT // 1024**3} GiB: nothing was stored.", None
+    try:
+        return "", logfiles.store(jsonl.split_lines(upload.chunks()))
+    except InvalidLog as error:
+        return f"“{upload.name}” could not be imported, nothing was stored: {error}.", None
+
+
+@require_safe
+async def session_audio(request: HttpRequest, session_id: str) -> HttpResponseBase:
+    """The session as it was heard, user left and assistant right; byte ranges are answered, so players can seek."""
+    session = await aget_object_or_404(Session, pk=session_id)
+    track = await in_reader(sound.of_session, session)
+    return _wav(request, session.pk, track, f"{session.pk}-{session.last_seq}")
+
+
+@require_safe
+async def event_audio(request: HttpRequest, session_id: str, seq: int) -> HttpResponseBase:
+    """The sound of one event, or of all a row gathers."""
+    session = await aget_object_or_404(Session, pk=session_id)
+    entry = await aget_object_or_404(Entry.objects.of(session), seq=seq)
+    track = await in_reader(sound.of_row, entry)
+    if track is None:
+        return _sentence("This event carries no sound.", 404)
+    return _wav(request, session.pk, track, f"{session.pk}-{seq}-{track.length}")
+
+
+def _wav(request: HttpRequest, session_id: str, track: Soundtrack, tag: str) -> HttpResponseBase:
+    """A WAV file, or the part of it that is asked for (RFC 9110 section 14), made while it is sent."""
+    first, end, status = 0, track.wav_size, 200
+    asked = _RANGE.match(request.headers.get("Range", ""))
+    if asked and request.headers.get("If-Range", f'"{tag}"') == f'"{tag}"':
+        status = 206
+        if asked["suffix"]:
+            first = max(0, end - int(asked["suffix"]))
+        else:
+            first, end = int(asked["first"]), min(int(asked["last"] or end) + 1, end)
+        if first >= end:
+            return HttpResponse(status=416, headers={"Content-Range": f"bytes */{track.wav_size}"})
+    body = sound.pieces(session_id, track, first, end if request.method == "GET" else first)
+    response = StreamingHttpResponse(_stream(body), status=status, content_type="audio/wav")
+    response["Accept-Ranges"] = "bytes"
+    response["Content-Length"] = str(end - first)
+    response["ETag"] = f'"{tag}"'
+    if status == 206:
+        response["Content-Range"] = f"bytes {first}-{end - 1}/{track.wav_size}"
+    return response
+
+
+@require_GET
+def raw_event(request: HttpRequest, session_id: str, seq: int) -> HttpResponse:
+    """One frame's text, byte for byte as it travelled (secrets masked); for a note or the close its line in the log."""
+    session = get_object_or_404(Session, pk=session_id)
+    entry = get_object_or_404(Entry.objects.of(session), seq=seq)
+    if entry.kind != "ev":
+        return HttpResponse(jsonl.entry_line(entry.to_entry()), content_type="application/json")
+    raw = entry.frame().raw
+    return HttpResponse(raw, content_type="application/json" if parse(raw).data else "text/plain; charset=utf-8")
+
+
+def _sentence(text: str, status: int) -> HttpResponse:
+    return HttpResponse(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")

@@ -1,0 +1,358 @@
+"""Conversation: a fold over entries: the items in their order, what was generated of each, and what was heard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from realtime.audio import AUDIO_FIELDS, encoded_length_ms
+from realtime.events import Event
+from realtime.timeline import Entry
+
+
+@dataclass(slots=True)
+class Item:
+    """A conversation item as far as the log tells."""
+
+    id: str
+    kind: str = "message"
+    """message, function_call, function_call_output, mcp_call and so on: the item's own ``type``."""
+    role: str = ""
+    """user, assistant, system; empty for calls and their outputs."""
+    status: str = ""
+    """completed, incomplete, in_progress; ``pending`` when a client sent it and the API has not taken it yet."""
+    phase: str = ""
+    """commentary or final_answer, on models that think."""
+    parts: dict[int, str] = field(default_factory=dict)
+    """Written content by content index."""
+    transcripts: dict[int, str] = field(default_factory=dict)
+    """Spoken content by content index, as the API heard or generated it."""
+    name: str = ""
+    call_id: str = ""
+    arguments: str = ""
+    output: str | None = None
+    """Of a call: what the tool answered; None while it has not."""
+    audio_ms: float = 0.0
+    """Sound generated, or for a user's item the stretch of speech."""
+    heard_ms: int | None = None
+    """Of a truncated item: what was heard."""
+    has_audio: bool = False
+    failure: str = ""
+    """Why a transcription or a response failed."""
+    removed: bool = False
+    seq_first: int = 0
+    """Where on the timeline it first appears."""
+
+    @property
+    def text(self) -> str:
+        """What was written."""
+        return " ".join(text for _, text in sorted(self.parts.items()) if text)
+
+    @property
+    def transcript(self) -> str:
+        """What was said."""
+        return " ".join(text for _, text in sorted(self.transcripts.items()) if text)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether it was cut short for the listener."""
+        return self.heard_ms is not None
+
+    @property
+    def heard_text(self) -> str:
+        """The part of the transcript that was heard, by proportion of time: the API does not align words with sound."""
+        if self.heard_ms is None or not self.audio_ms:
+            return self.transcript
+        words = self.transcript.split(" ")
+        return " ".join(words[: round(len(words) * min(1.0, self.heard_ms / self.audio_ms))])
+
+
+class Conversation:
+    """Feed it entries in order; ``items`` is the conversation as it stands. Nothing any provider sends raises."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, Item] = {}
+        self._order: list[str] = []
+        self._pending: dict[str, str] = {}
+        """Event id of a client's item.create → id of the item that stands for it until the API confirms."""
+        self._speech: dict[str, float] = {}
+        """Item id → where its speech started, in milliseconds of input."""
+        self._input_ms = 0.0
+        """Sound appended since the last commit or clear."""
+        self._last_seq = 0
+
+    @property
+    def items(self) -> list[Item]:
+        """The items in conversation order; an output stands with its call, not as an item of its own."""
+        shown = (self._items[item_id] for item_id in self._order)
+        calls = {item.call_id for item in self._items.values() if item.kind == "function_call"}
+        return [item for item in shown if not (item.kind == "function_call_output" and item.call_id in calls)]
+
+    def get(self, item_id: str) -> Item | None:
+        """One item."""
+        return self._items.get(item_id)
+
+    def feed(self, entry: Entry, audio_ms: float = 0.0) -> set[str]:
+        """Take one entry; returns the ids of the items that changed.
+
+        ``audio_ms`` is the sound the entry carries, when the caller knows it and the frame comes without its sound.
+        An entry fed before is ignored.
+        """
+        event = entry.event
+        if entry.seq <= self._last_seq or event is None:
+            return set()
+        self._last_seq = entry.seq
+        if event.type in AUDIO_FIELDS:
+            ms = audio_ms or encoded_length_ms(event.raw, AUDIO_FIELDS[event.type], "audio/pcm")
+            return self._sound(entry, event, ms)
+        rule = _RULES.get((entry.direction, event.type))
+        if rule is None:
+            return set()
+        try:
+            return rule(self, entry, event, event.data)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return set()  # another provider's idea of this event: its row shows it, the conversation does without
+
+    # ── What the rules below have in common ────────────────────────────────────────────────────────────────────────
+
+    def _item(self, item_id: str, seq: int, after: Any = "") -> Item:
+        """The item of that id, made and placed when it is new. ``after`` is a predecessor's id, None the beginning."""
+        if (item := self._items.get(item_id)) is not None:
+            return item
+        item = self._items[item_id] = Item(item_id, seq_first=seq)
+        if after is None or after == "root":
+            # The first of all has no predecessor; neither have items of providers that never name one.
+            self._order.insert(0 if after == "root" else len(self._order), item_id)
+        elif after in self._items:
+            self._order.insert(self._order.index(after) + 1, item_id)
+        else:
+            self._order.append(item_id)
+        return item
+
+    def _fill(self, item: Item, data: dict[str, Any]) -> set[str]:
+        """Take over what an item object says; what it leaves out stays as it was."""
+        item.kind = str(data.get("type") or item.kind)
+        item.role = str(data.get("role") or item.role)
+        item.status = str(data.get("status") or ("completed" if item.kind == "function_call_output" else item.status))
+        item.phase = str(data.get("phase") or item.phase)
+        item.name = str(data.get("name") or item.name)
+        item.call_id = str(data.get("call_id") or item.call_id)
+        item.arguments = _text(data.get("arguments")) or item.arguments
+        changed = {item.id}
+        if item.kind == "function_call_output":
+            item.output = _text(data.get("output"))
+            changed |= self._answer(item.call_id, item.output)
+        for index, part in enumerate(data.get("content") or []):
+            self._part(item, index, part)
+        return changed
+
+    def _part(self, item: Item, index: int, part: dict[str, Any]) -> None:
+        kind = str(part.get("type") or "")
+        item.has_audio = item.has_audio or "audio" in kind
+        if text := _text(part.get("text")):
+            item.parts[index] = text
+        if transcript := _text(part.get("transcript")):
+            item.transcripts[index] = transcript
+        if kind == "input_image":
+            item.parts[index] = "(image)"
+
+    def _answer(self, call_id: str, output: str | None) -> set[str]:
+        """Give a call its output."""
+        for item in self._items.values():
+            if item.kind == "function_call" and item.call_id == call_id:
+                item.output = output
+                return {item.id}
+        return set()
+
+    # ── Rules, one per event ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _sound(self, entry: Entry, event: Event, ms: float) -> set[str]:
+        if entry.direction == "sent":
+            self._input_ms += ms
+            return set()
+        if not event.item_id:
+            return set()
+        item = self._item(event.item_id, entry.seq)
+        item.role, item.has_audio = item.role or "assistant", True
+        item.audio_ms += ms
+        return {item.id}
+
+    def _created_by_client(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        item_id = event.item_id or f"pending-{entry.seq}"
+        item = self._item(item_id, entry.seq)
+        item.status = "pending"
+        self._pending[event.event_id or item_id] = item_id
+        changed = self._fill(item, data["item"])
+        item.status = "pending"
+        return changed
+
+    def _added(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        if not event.item_id:
+            return set()
+        changed = self._confirm(event, data["item"])
+        item = self._item(event.item_id, entry.seq, data.get("previous_item_id", ""))
+        return changed | self._fill(item, data["item"])
+
+    def _confirm(self, event: Event, data: dict[str, Any]) -> set[str]:
+        """A client's item without an id of its own has been taken: its stand-in leaves."""
+        for key, item_id in list(self._pending.items()):
+            stand_in = self._items.get(item_id)
+            same = stand_in is not None and (stand_in.kind, stand_in.role) == (data.get("type"), data.get("role") or "")
+            if item_id == event.item_id:
+                del self._pending[key]
+                return set()
+            if same and item_id.startswith("pending-") and event.item_id not in self._items:
+                del self._pending[key]
+                self._order.remove(item_id)
+                del self._items[item_id]
+                return {item_id}
+        return set()
+
+    def _refused(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        """An error about an item the client sent: it is not part of the conversation."""
+        if (item_id := self._pending.pop(event.about, "")) and item_id in self._items:
+            self._items[item_id].failure = _text(data["error"].get("message"))
+            return {item_id}
+        return set()
+
+    def _told(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        """The item in a later form: done, retrieved, or as a response's output."""
+        if not event.item_id:
+            return set()
+        return self._fill(self._item(event.item_id, entry.seq, data.get("previous_item_id", "")), data["item"])
+
+    def _deleted(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        if event.item_id not in self._items:
+            return set()
+        self._items[event.item_id].removed = True
+        return {event.item_id}
+
+    def _truncated(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        item = self._item(event.item_id, entry.seq)
+        item.heard_ms = int(data["audio_end_ms"])
+        return {item.id}
+
+    def _text_delta(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        item, index = self._item(event.item_id, entry.seq), event.content_index or 0
+        item.role = item.role or "assistant"
+        item.parts[index] = item.parts.get(index, "") + _text(data.get("delta"))
+        return {item.id}
+
+    def _text_done(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        item = self._item(event.item_id, entry.seq)
+        item.parts[event.content_index or 0] = _text(data.get("text"))
+        return {item.id}
+
+    def _transcript_delta(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        item, index = self._item(event.item_id, entry.seq), event.content_index or 0
+        item.role, item.has_audio = item.role or "assistant", True
+        item.transcripts[index] = item.transcripts.get(index, "") + _text(data.get("delta"))
+        return {item.id}
+
+    def _transcript_done(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        item = self._item(event.item_id, entry.seq)
+        item.transcripts[event.content_index or 0] = _text(data.get("transcript"))
+        return {item.id}
+
+    def _arguments_delta(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        item = self._item(event.item_id, entry.seq)
+        item.kind, item.call_id = "function_call", event.call_id or item.call_id
+        item.arguments += _text(data.get("delta"))
+        return {item.id}
+
+    def _arguments_done(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        item = self._item(event.item_id, entry.seq)
+        item.kind, item.call_id = "function_call", event.call_id or item.call_id
+        item.arguments = _text(data.get("arguments"))
+        item.name = _text(data.get("name")) or item.name
+        return {item.id}
+
+    def _transcription_delta(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        # Streaming models transcribe while the user still speaks: the item is not there yet (protocol 4.5).
+        item, index = self._item(event.item_id, entry.seq), event.content_index or 0
+        item.role, item.has_audio = item.role or "user", True
+        item.transcripts[index] = item.transcripts.get(index, "") + _text(data.get("delta"))
+        return {item.id}
+
+    def _transcription_failed(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        item = self._item(event.item_id, entry.seq)
+        item.failure = _text(data["error"].get("message"))
+        return {item.id}
+
+    def _speech_started(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        self._speech[event.item_id] = float(data["audio_start_ms"])
+        return set()
+
+    def _speech_stopped(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        if (start := self._speech.pop(event.item_id, None)) is None:
+            return set()
+        item = self._item(event.item_id, entry.seq)
+        item.role, item.has_audio = "user", True
+        item.audio_ms = max(0.0, float(data["audio_end_ms"]) - start)
+        return {item.id}
+
+    def _committed(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        item = self._item(event.item_id, entry.seq, data.get("previous_item_id", ""))
+        item.role, item.has_audio = "user", True
+        # Speech that a detector found has its stretch already; else everything appended was committed.
+        item.audio_ms = item.audio_ms or self._input_ms
+        self._input_ms = 0.0
+        return {item.id}
+
+    def _cleared(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        self._input_ms = 0.0
+        return set()
+
+    def _response_done(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        """A response that failed says why in its items, if it has any."""
+        response = data["response"]
+        error = ((response.get("status_details") or {}).get("error") or {}) if response.get("status") == "failed" else {}
+        changed: set[str] = set()
+        for output in response.get("output") or []:
+            if (item := self._items.get(str(output.get("id")))) is not None:
+                changed |= self._fill(item, output)
+                item.failure = _text(error.get("message")) or item.failure
+        return changed
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+Rule = Callable[[Conversation, Entry, Event, dict[str, Any]], set[str]]
+_C = Conversation
+_TRANSCRIPTION = "conversation.item.input_audio_transcription"
+_RECEIVED: dict[str, Rule] = {
+    "conversation.item.added": _C._added,
+    "conversation.item.created": _C._added,
+    "conversation.item.done": _C._told,
+    "conversation.item.retrieved": _C._told,
+    "conversation.item.deleted": _C._deleted,
+    "conversation.item.truncated": _C._truncated,
+    f"{_TRANSCRIPTION}.delta": _C._transcription_delta,
+    f"{_TRANSCRIPTION}.completed": _C._transcript_done,
+    f"{_TRANSCRIPTION}.failed": _C._transcription_failed,
+    "input_audio_buffer.speech_started": _C._speech_started,
+    "input_audio_buffer.speech_stopped": _C._speech_stopped,
+    "input_audio_buffer.committed": _C._committed,
+    "input_audio_buffer.cleared": _C._cleared,
+    "response.output_item.added": _C._told,
+    "response.output_item.done": _C._told,
+    "response.output_text.delta": _C._text_delta,
+    "response.output_text.done": _C._text_done,
+    "response.text.delta": _C._text_delta,
+    "response.text.done": _C._text_done,
+    "response.output_audio_transcript.delta": _C._transcript_delta,
+    "response.output_audio_transcript.done": _C._transcript_done,
+    "response.audio_transcript.delta": _C._transcript_delta,
+    "response.audio_transcript.done": _C._transcript_done,
+    "response.function_call_arguments.delta": _C._arguments_delta,
+    "response.function_call_arguments.done": _C._arguments_done,
+    "response.done": _C._response_done,
+    "error": _C._refused,
+}
+_RULES: dict[tuple[str, str], Rule] = {
+    **{("received", type_): rule for type_, rule in _RECEIVED.items()},
+    ("sent", "conversation.item.create"): _C._created_by_client,
+}

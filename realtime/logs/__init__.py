@@ -1,0 +1,1 @@
+"""Reading and writing log files: a session's entries outside the database."""

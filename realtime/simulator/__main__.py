@@ -1,0 +1,46 @@
+"""``python -m realtime.simulator``: the simulated API by itself, for any client."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from realtime.simulator.server import SimulatorOptions, SimulatorServer
+
+
+def main() -> int:
+    """Read the command line and serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m realtime.simulator", description="The Realtime API on localhost.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=8765, help="port; 0 takes a free one (%(default)s)")
+    parser.add_argument("--latency", type=float, metavar="MS", help="thinking time before an answer (120 to 220)")
+    parser.add_argument("--pace", type=float, default=6.0, help="times real time at which sound is sent (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="for the same ids and delays each time (%(default)s)")
+    parser.add_argument("--session-seconds", type=int, default=3600, help="how long a session may last (%(default)s)")
+    parser.add_argument("--require-key", metavar="KEY", help="refuse every other key")
+    parser.add_argument("--voice", choices=("auto", "espeak", "tone"), default="auto", help="how it speaks (%(default)s)")
+    parser.add_argument("--ears", choices=("auto", "off"), default="auto", help="whether it understands words (%(default)s)")
+    given = parser.parse_args()
+    options = SimulatorOptions(
+        latency_ms=given.latency, pace=given.pace, seed=given.seed, session_seconds=given.session_seconds,
+        require_key=given.require_key, voice=given.voice, ears=given.ears,
+    )  # fmt: skip
+    try:
+        asyncio.run(_serve(SimulatorServer(given.host, given.port, options)))
+    except KeyboardInterrupt:
+        return 0
+    except OSError as error:
+        print(f"Port {given.port} cannot be used: {error.strerror}. Choose another with --port.", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(server: SimulatorServer) -> None:
+    async with server:
+        print(f"The simulator answers at {server.url}?model=gpt-realtime-2.1", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""The input audio buffer: what was appended, and the turns that a listener finds in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from realtime.audio import RATE, duration_ms
+from realtime.simulator.refusals import Refusal
+from realtime.simulator.vad import FRAME_MS, Listener, Started, Stopped
+
+MINIMUM_MS = 100
+"""The API commits no less."""
+LIMIT_MS = 15 * 60_000
+"""Milliseconds of uncommitted speech that are kept; memory is bounded (43 MB)."""
+SLACK_MS = 1000
+"""Kept between turns beyond the prefix padding: the frames in which an onset is being judged."""
+SEMANTIC_SILENCE_MS = {"low": 1600, "medium": 900, "auto": 900, "high": 400}
+"""Silence that ends a turn by eagerness. The API judges the words; the simulator can only wait, less when more eager
+and always less than the API's own limits of 8, 4 and 2 seconds."""
+BYTES_PER_MS = RATE * 2 // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """Somebody began to speak."""
+
+    audio_start_ms: int
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """Somebody has finished; the stretch from start to end is to be committed."""
+
+    audio_end_ms: int
+    item_id: str
+    pcm: bytes
+
+
+class InputBuffer:
+    """One session's buffer. Positions count milliseconds of sound received, not of wall clock."""
+
+    def __init__(self, new_item_id: str = "") -> None:
+        self.listener: Listener | None = None
+        self.item_id = new_item_id
+        """Id reserved for the turn that is being spoken; ``""`` when nobody speaks."""
+        self._pcm = bytearray()
+        self._from_ms = 0.0
+        """Stream time at which ``_pcm`` begins."""
+        self._start_ms = 0
+        self._prefix_ms = 300
+
+    @property
+    def end_ms(self) -> float:
+        """Stream time heard so far."""
+        return self._from_ms + duration_ms(self._pcm)
+
+    def listen(self, detection: dict[str, object] | None) -> None:
+        """Follow the session's turn detection; None: turns are committed by hand."""
+        if detection is None:
+            self.listener, self.item_id = None, ""
+            return
+        if self.listener is None:
+            self.listener = Listener()
+            # A listener counts on the 32 ms grid from where the stream stands now.
+            self.listener.position_ms = int(self.end_ms) // FRAME_MS * FRAME_MS
+        if detection["type"] == "semantic_vad":
+            self._prefix_ms = 300
+            self.listener.threshold = 0.5
+            self.listener.silence_ms = SEMANTIC_SILENCE_MS[str(detection["eagerness"])]
+        else:
+            self._prefix_ms = int(str(detection["prefix_padding_ms"]))
+            self.listener.threshold = float(str(detection["threshold"]))
+            self.listener.silence_ms = max(FRAME_MS, int(str(detection["silence_duration_ms"])))
+
+    def append(self, pcm: bytes, new_item_id: str) -> list[SpeechStarted | SpeechStopped]:
+        """Take PCM16 24 kHz; ``new_item_id`` is used if a turn begins in it. Returns what was found, in order."""
+        if duration_ms(self._pcm) + duration_ms(pcm) > LIMIT_MS:
+            raise Refusal(None, f"The input audio buffer is full: it holds {LIMIT_MS // 60_000} minutes of uncommitted audio.")
+        self._pcm += pcm
+        if self.listener is None:
+            return []
+        found: list[SpeechStarted | SpeechStopped] = []
+        for change in self.listener.hear(pcm):
+            if isinstance(change, Started):
+                self.item_id, self._start_ms = new_item_id, max(0, change.at_ms - self._prefix_ms)
+                found.append(SpeechStarted(self._start_ms, self.item_id))
+            elif isinstance(change, Stopped):
+                spoken = self._cut(self._start_ms, change.at_ms)
+                found.append(SpeechStopped(change.at_ms, self.item_id, spoken))
+                self.item_id = ""
+        if not self.listener.speaking:
+            self._drop_before(self.end_ms - self._prefix_ms - SLACK_MS)
+        return found
+
+    def commit(self) -> bytes:
+        """Everything appended, and an empty buffer. Raises Refusal when that is too little."""
+        held = duration_ms(self._pcm)
+        if held < MINIMUM_MS:
+            raise Refusal(
+                "input_audio_buffer_commit_empty",
+                f"Error committing input audio buffer: buffer too small. Expected at least {MINIMUM_MS}ms of audio, "
+                f"but buffer only has {held:.2f}ms of audio.",
+            )
+        pcm = bytes(self._pcm)
+        self.clear()
+        return pcm
+
+    def silence_since(self, start_ms: float) -> bytes:
+        """The sound since a moment, taken out: what an idle timeout commits."""
+        return self._cut(int(start_ms), int(self.end_ms))
+
+    def clear(self) -> None:
+        """Forget what was appended."""
+        self._from_ms = self.end_ms
+        self._pcm.clear()
+        self.item_id = ""
+        if self.listener is not None:
+            self.listener.forget()
+
+    def _cut(self, start_ms: int, end_ms: int) -> bytes:
+        self._drop_before(start_ms)
+        count = round((end_ms - self._from_ms) * BYTES_PER_MS) // 2 * 2
+        spoken = bytes(self._pcm[:count])
+        self._drop_before(end_ms)
+        return spoken
+
+    def _drop_before(self, ms: float) -> None:
+        count = min(len(self._pcm), round((ms - self._from_ms) * BYTES_PER_MS) // 2 * 2)
+        if count > 0:
+            del self._pcm[:count]
+            self._from_ms += count / BYTES_PER_MS

@@ -1,0 +1,103 @@
+"""The ears: what was said, for a small set of sentences; honest about everything else."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import threading
+from functools import cache
+from typing import Any
+
+from realtime.audio import RATE, duration_ms, resample
+from realtime.simulator.gazetteer import PLACES
+
+log = logging.getLogger(__name__)
+
+EARS_RATE = 16_000
+SURE = -0.5
+"""Log confidence per second of speech below which the ears do not believe themselves; measured: sentences of the
+grammar reach -0.2 to -0.4, others -0.6 and less."""
+NAMES = (
+    "ada adam alan alex alice amy anna barbara ben bob carol charles chris clara daniel david emily emma eric eva frank "
+    "george grace hannah helen henry ian jack james jane john joseph julia kate kevin laura linda lisa louis lucy maria "
+    "mark martin mary max michael nick nina oliver oscar patrick paul peter philip rachel richard robert rose ruth sam "
+    "sarah simon sophie stephen steve susan thomas tim tom victor walter william"
+).split()
+COLOURS = "black blue brown gray green orange pink purple red white yellow".split()
+NUMBERS = "three five ten twenty thirty".split()
+
+_GRAMMAR = """#JSGF V1.0;
+grammar said;
+public <said> = [please] ( <weather> | <remember> | <ask> | tell me a [long] story | count to {numbers} |
+  hello [there] | hi [there] | good morning | stop [please] | thank you | goodbye );
+<weather> = ( (what's | what is | how is) the weather [like] in <city> [and in <city>] );
+<remember> = ( [remember that] my name is {names} | [remember that] my favorite color is {colours} );
+<ask> = ( what is my name | what is my favorite color | what time is it | who are you | what can you do |
+  what do you know about me );
+<city> = {cities};
+"""
+_ENDINGS = {"name is", "color is", "weather", "weather like", "in", "and", "that", "my", "is", "to", "a", "tell", "what", "who", "how"}
+
+
+def transcribe(pcm: bytes) -> str:
+    """What was said, as a sentence; in brackets how long it was when the words were not understood. Blocks: use a thread.
+
+    The real API writes down any speech. Here a grammar of some thousand sentences is listened for (README, "What the
+    simulator understands"), which needs no model beyond the one in pocketsphinx's wheel.
+    """
+    understood = _understand(pcm)
+    return understood or f"({duration_ms(pcm) / 1000:.1f} s of speech)"
+
+
+def _understand(pcm: bytes) -> str:
+    decoder = _decoder()
+    if decoder is None or len(pcm) < RATE // 2:
+        return ""
+    with _LOCK:
+        decoder.start_utt()
+        decoder.process_raw(resample(pcm, RATE, EARS_RATE), full_utt=True)
+        decoder.end_utt()
+        heard = decoder.hyp()
+    if heard is None or not heard.hypstr:
+        return ""
+    confidence = math.log(max(heard.best_score, 1e-300)) / max(0.5, duration_ms(pcm) / 1000)
+    words = heard.hypstr
+    if confidence < SURE or any(words == end or words.endswith(f" {end}") for end in _ENDINGS):
+        return ""
+    return _written(words)
+
+
+
+
+def _written(words: str) -> str:
+    """The recogniser's words as people write them."""
+    words = words.removeprefix("please ").replace("favorite color", "favourite colour")
+    for name in (*NAMES, *(place.name.lower() for place in PLACES)):
+        words = re.sub(rf"\b{name}\b", name.title(), words)
+    mark = "?" if re.match(r"(what|who|how)\b", words) else "."
+    return words[0].upper() + words[1:] + mark
+
+
+_LOCK = threading.Lock()
+
+
+@cache
+def _decoder() -> Any:
+    """The recogniser with its grammar, loaded once (0.5 s); None where it is not installed."""
+    try:
+        from pocketsphinx import Decoder  # noqa: PLC0415  (loads a model of 30 MB: only when somebody speaks)
+
+        decoder = Decoder(samprate=EARS_RATE, loglevel="FATAL", lm=None)
+        # A place whose words the pronouncing dictionary does not have cannot be listened for.
+        cities = [p.name.lower() for p in PLACES if all(decoder.lookup_word(w) for w in p.name.lower().split())]
+        names = [name for name in NAMES if decoder.lookup_word(name)]
+        grammar = _GRAMMAR
+        for key, choices in (("cities", cities), ("names", names), ("colours", COLOURS), ("numbers", NUMBERS)):
+            grammar = grammar.replace(f"{{{key}}}", f"({' | '.join(choices)})")
+        decoder.add_jsgf_string("said", grammar)
+        decoder.activate_search("said")
+    except (ImportError, RuntimeError, OSError) as error:
+        log.info("no pocketsphinx here (%s): the simulator hears that somebody speaks, not what", error)
+        return None
+    return decoder

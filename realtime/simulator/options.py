@@ -1,0 +1,27 @@
+"""What can be set about a simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorOptions:
+    """Every option has the default a newcomer meets."""
+
+    latency_ms: float | None = None
+    """Thinking time before an answer; None: 120 to 220 ms, as chance has it."""
+    pace: float = 6.0
+    """How many times faster than it plays sound is sent."""
+    seed: int = 0
+    """The same seed and the same conversation give the same ids and delays."""
+    session_seconds: int = 3600
+    """After this a session ends, as the API's do."""
+    require_key: str | None = None
+    """The only key let in; None lets everybody in."""
+    voice: Literal["auto", "espeak", "tone"] = "auto"
+    ears: Literal["auto", "off"] = "auto"
+    """``off``: speech is never understood, only heard."""
+    allow_beta: bool = False
+    """Do not refuse the header ``OpenAI-Beta: realtime=v1``. The events stay GA."""

@@ -1,0 +1,63 @@
+"""What the API refuses, with its codes and its words (guide "Realtime API", errors)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+class Refusal(Exception):
+    """Raised inside the simulator when a client's event is refused; becomes an ``error`` event, nothing else happens."""
+
+    def __init__(self, code: str | None, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+
+    def error(self, event_id: str | None, type_: str = "invalid_request_error") -> dict[str, Any]:
+        """The ``error`` object of the event; all five keys are always there."""
+        return {"type": type_, "code": self.code, "message": self.message, "param": self.param, "event_id": event_id}
+
+
+def unknown_parameter(path: str) -> Refusal:
+    """A field the API does not know."""
+    return Refusal("unknown_parameter", f"Unknown parameter: '{path}'.", path)
+
+
+def missing(path: str) -> Refusal:
+    """A field that must be there."""
+    return Refusal("missing_required_parameter", f"Missing required parameter: '{path}'.", path)
+
+
+def wrong_type(path: str, wanted: str, value: object) -> Refusal:
+    """A field of another JSON type."""
+    return Refusal("invalid_type", f"Invalid type for '{path}': expected {wanted}, but got {json_type(value)} instead.", path)
+
+
+def invalid_value(path: str, value: object, supported: Iterable[object]) -> Refusal:
+    """A value that is not one of those there are."""
+    names = [f"'{value}'" if isinstance(value, str) else str(value) for value in supported]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])}, and {names[-1]}"
+    shown = f"'{value}'" if isinstance(value, str) else str(value)
+    return Refusal("invalid_value", f"Invalid value: {shown}. Supported values are: {listed}.", path)
+
+
+def out_of_range(path: str, value: object, low: float, high: float) -> Refusal:
+    """A number beyond its limits."""
+    return Refusal("invalid_value", f"Invalid value: {value}. '{path}' must be between {low:g} and {high:g}.", path)
+
+
+def no_item(doing: str, item_id: str) -> Refusal:
+    """An item that is not there; ``doing`` is retrieve, delete or truncate."""
+    verb = {"retrieve": "retrieving", "delete": "deleting", "truncate": "truncating"}[doing]
+    return Refusal(f"item_{doing}_invalid_item_id", f"Error {verb} item: the item with id '{item_id}' does not exist.")
+
+
+def json_type(value: object) -> str:
+    """The name of a value's JSON type, with its article."""
+    for kind, name in ((bool, "a boolean"), (int, "an integer"), (float, "a decimal"), (str, "a string"), (list, "an array"),
+                       (dict, "an object")):  # fmt: skip
+        if isinstance(value, kind):
+            return name
+    return "null"
