@@ -4,7 +4,7 @@ PORT ?=
 HOST ?=
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes
+PIP := $(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes
 # The newest Python the requirements were tried with comes first; anything older than 3.11 does not count.
 FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3 python; do \
 		if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (4,))' 2>/dev/null; \

@@ -15,7 +15,7 @@ def main() -> None:
         sys.exit(f"Realtime Console needs Python 3.11 or newer; this is {sys.version.split()[0]} ({sys.executable}).")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
     try:
-        from django.core.management import execute_from_command_line
+        from django.core.management import execute_from_command_line  # noqa: PLC0415  (it may be missing: said below)
     except ModuleNotFoundError:
         sys.exit("Django is not installed in this Python: `make run` installs all that is needed (README, \"Start\").")
     try:

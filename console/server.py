@@ -17,7 +17,7 @@ from twisted.internet import defer, reactor  # isort: skip
 log = logging.getLogger(__name__)
 
 MESSAGE_LIMIT = 32 * 1024 * 1024
-"""Bytes; the API takes appends of 15 MiB of sound, 20 MiB of JSON. Daphne drops a message above 1 MiB without a word."""
+"""Bytes; the API takes appends of 15 MiB of sound, 20 MiB of JSON. Daphne drops what is above 1 MiB without a word."""
 RECEIVE_AHEAD = 1024 * 1024
 """Bytes waiting for the application at which the socket stops reading; Daphne queues without bound."""
 MESSAGE_WEIGHT = 256
@@ -33,7 +33,7 @@ LEAVE_WITHIN = 1.0
 GOING = 1012
 """Close code "service restart": what pages reconnect after by themselves (RFC 6455 registry)."""
 NO_CODE = (1005, 1006)
-"""Reserved codes: they say that a close frame had no code, or that none came; never sent themselves (RFC 6455 7.4.1)."""
+"""Reserved codes: they say that a close frame had no code, or that none came; never sent (RFC 6455 7.4.1)."""
 
 
 class Drain:
@@ -96,7 +96,7 @@ class CompleteProtocol(WebSocketProtocol):
         self.server.protocol_disconnected(self)
         if not self.muted and hasattr(self, "application_queue"):
             self.application_queue.put_nowait(
-                {"type": "websocket.disconnect", "code": code or NO_CODE[0], "reason": reason or ""}
+                {"type": "websocket.disconnect", "code": code or NO_CODE[0], "reason": (wasClean and reason) or ""}
             )
 
     def handle_reply(self, message: dict[str, Any]) -> None:

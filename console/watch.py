@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from console import fragments
 from console.models import Entry, Frame, Session
-from realtime import lines
+from console.recorder import recorder
+from realtime import catalog, lines
 from realtime.audio import AUDIO_FIELDS
 from realtime.conversation import Conversation
+from realtime.settings import compare
 from realtime.timeline import is_stream
 from realtime.tools.memory import memory_of
 
@@ -20,6 +23,8 @@ PUSH_ROWS = 40
 """Rows rendered in one push; at ten pushes a second a viewer keeps up with 400 rows a second."""
 SNAPSHOT_ROWS = 200
 """Rows on a page as it opens. A viewer further behind than twice that gets the newest of them instead of each."""
+RAIL_EVERY = 2.0
+"""Seconds between two looks at the list of sessions."""
 TEXT_MEMBERS = 400
 """Members of a fold whose text is joined for its row."""
 
@@ -92,6 +97,76 @@ def tools_until(session: Session, seq: int) -> tuple[dict[str, str], dict[str, A
     return memory, weather.data if weather else None
 
 
+ELIDED = 2000
+"""Characters of a string in the Event tab; longer ones (sound, mostly) are elided there and whole in the raw text."""
+
+
+def pane_of(entry: Entry) -> fragments.EventPane:
+    """One row in full, for the Event tab. Of a fold, its first member."""
+    frame = entry.frame()
+    raw = frame.raw
+    told = entry.to_entry(raw)
+    head = Entry.objects.of(entry.session_id).filter(seq=entry.row).first() or entry
+    row = rows_of([head])[0] if head.seq == entry.seq else fragments.row(entry, lines.line(told), member=True)
+    info = catalog.event(entry.type) if entry.kind == "ev" else None
+    answered = None
+    if told.event is not None and told.event.about:
+        sent = Entry.objects.of(entry.session_id).filter(direction="sent", event_id=told.event.about).first()
+        answered = rows_of([sent])[0] if sent else None
+    data = told.event.data if told.event else entry.data
+    return fragments.EventPane(
+        session_id=entry.session_id,
+        row=row,
+        meaning=info.meaning if info else "",
+        json=fragments.to_json(_elided(data)) if data else raw,
+        raw_length=len(raw),
+        has_audio=head.fold_audio_ms > 0,
+        response_id=entry.response_id,
+        item_id=entry.item_id,
+        about=answered,
+        facts=_facts(entry, head),
+    )
+
+
+def _facts(entry: Entry, head: Entry) -> list[tuple[str, str]]:
+    facts = [("at", f"{entry.t_us / 1e6:.3f} s"), (entry.direction, f"by {entry.origin}")]
+    if entry.kind == "ev":
+        facts.append(("", lines.size(entry.size)))
+    if head.fold_count > 1:
+        facts.append(("all together", lines.size(head.fold_size)))
+    return facts
+
+
+def _elided(value: Any) -> Any:
+    """The same with very long strings cut: what is left tells what it is, the raw text has the rest."""
+    if isinstance(value, str) and len(value) > ELIDED:
+        return f"{value[:60]}… ({len(value):,} characters)"
+    if isinstance(value, dict):
+        return {key: _elided(inner) for key, inner in value.items()}
+    return [_elided(inner) for inner in value] if isinstance(value, list) else value
+
+
+def member_rows_of(entries: Sequence[Entry]) -> list[fragments.Row]:
+    """A row for each of these entries by itself."""
+    seqs = [e.seq for e in entries if e.type not in AUDIO_FIELDS]
+    raws = {f.seq: f.raw for f in Frame.objects.filter(session_id=entries[0].session_id, seq__in=seqs)} if seqs else {}
+    rows = []
+    for entry in entries:
+        if entry.type in AUDIO_FIELDS:
+            rows.append(fragments.row(entry, f"{entry.audio_ms:.0f} ms of sound", member=True))
+        else:
+            event = entry.to_entry(raws.get(entry.seq, "")).event
+            delta = event.data.get("delta") if event else None
+            rows.append(fragments.row(entry, f"“{delta}”" if isinstance(delta, str) else "", member=True))
+    return rows
+
+
+def expires_at(in_force: dict[str, Any] | None) -> int | None:
+    """When the API will end the session, in unix seconds; None when it does not say."""
+    value = (in_force or {}).get("expires_at")
+    return value if isinstance(value, int) and value > 0 else None
+
+
 @dataclass
 class Watch:
     """One viewer of one session. Call ``catch_up`` from a reader thread whenever there may be news."""
@@ -103,52 +178,84 @@ class Watch:
     conversation: Conversation | None = None
     shown: dict[str, str] = field(default_factory=dict)
     """Panels as they were last sent, so that one that did not change is not sent again."""
+    order: list[str] = field(default_factory=list)
+    """Ids of the conversation's items as the page has them."""
+    in_force: dict[str, Any] | None = None
+    rail_due: float = 0.0
 
-    def catch_up(self) -> str:
-        """HTML that brings the page up to date, ``""`` when it is. Call again until nothing comes."""
+    def catch_up(self) -> list[str]:
+        """Messages that bring the page up to date, none when it is. Call again until nothing comes.
+
+        Rows travel by themselves: an HTML parser that has seen another element first would drop them.
+        """
         session = Session.objects.get(pk=self.session_id)
-        parts: list[str] = []
+        rest: list[str] = []
+        first = self.conversation is None
         if self.conversation is None:
             self.conversation = conversation_until(session, self.last_seq)
-            parts.append(fragments.conversation(self.conversation.items))
-        parts += self._rows(session)
-        parts += self._panels(session)
-        return "\n".join(part for part in parts if part)
+            self.order = [item.id for item in self.conversation.items]
+            rest.append(fragments.conversation_replaced(self.conversation.items))
+        new, rows = self._rows(session)
+        rest += self._items(new)
+        rest += [fragments.notice(e, self._line(e)) for e in new if _is_notice(e)]
+        rest += self._panels(session, new, first)
+        return [message for message in (rows, "".join(rest)) if message]
 
-    def _rows(self, session: Session) -> list[str]:
-        """New rows, rows that grew, and the items that changed with them."""
-        assert self.conversation is not None
+    def _rows(self, session: Session) -> tuple[list[Entry], str]:
+        """New entries, and the rows that show them: new ones, and those that grew."""
         entries = Entry.objects.of(session)
         new = list(entries.after(self.last_seq).order_by("seq")[:READ_AT_ONCE])
         if not new:
-            return []
+            return [], ""
         matching = entries.rows().matching(self.query)
         heads = list(matching.after(self.last_seq).until(new[-1].seq).order_by("seq"))
         if len(heads) > 2 * SNAPSHOT_ROWS:
-            parts = [fragments.replace_timeline(rows_of(newest(matching, SNAPSHOT_ROWS)))]
+            html = fragments.replace_timeline(rows_of(newest(matching, SNAPSHOT_ROWS)))
             new = list(entries.after(self.last_seq).order_by("seq"))
         else:
             if len(heads) > PUSH_ROWS:
                 heads = heads[:PUSH_ROWS]
                 new = [e for e in new if e.seq <= heads[-1].seq]
             grown = {e.row for e in new if e.row <= self.last_seq}
-            parts = [
-                fragments.replace_rows(rows_of(list(matching.filter(seq__in=grown).order_by("seq")))),
-                fragments.append_rows(rows_of(heads)),
-            ]
-        changed = feed(self.conversation, new)
-        parts.append(fragments.conversation_changes(self.conversation.items, changed))
-        parts += [fragments.notice(e) for e in new if _is_notice(e)]
+            html = fragments.push_rows(rows_of([*matching.filter(seq__in=grown).order_by("seq"), *heads]))
         self.last_seq = new[-1].seq
-        return parts
+        return new, html
 
-    def _panels(self, session: Session) -> list[str]:
-        """State bar, mode, settings in force, memory and weather: each sent when it has changed."""
-        memory, weather = tools_until(session, self.last_seq)
-        panels = fragments.panels(session, memory, weather, self.last_seq)
+    def _items(self, new: list[Entry]) -> list[str]:
+        """The items of the conversation that changed with these entries."""
+        assert self.conversation is not None
+        changed = feed(self.conversation, new)
+        if not changed:
+            return []
+        items = self.conversation.items
+        order = [item.id for item in items]
+        before, self.order = self.order, order
+        if order[: len(before)] != before or len(order) - len(before) > 1:
+            return [fragments.conversation_replaced(items)]
+        known = [fragments.conversation_item(item) for item in items if item.id in changed and item.id in before]
+        return known + [fragments.conversation_append(item) for item in items[len(before) :]]
+
+    def _panels(self, session: Session, new: list[Entry], first: bool) -> list[str]:
+        """What stands around the timeline: each panel is sent when it has changed."""
+        panels = {}
+        if first or any(e.type.startswith("session.") for e in new):
+            self.in_force = session.in_force()
+            panels["in_force"] = fragments.in_force(compare(session.asked(), self.in_force), self.in_force is not None)
+        if first or any(e.kind == "note" for e in new):
+            panels |= fragments.tools(session, *tools_until(session, self.last_seq))
+        panels |= fragments.panels(session, expires_at(self.in_force), recorder.trouble)
+        panels["mode"] = fragments.mode(session, self.in_force)
+        if time.monotonic() >= self.rail_due or not session.is_live:
+            self.rail_due = time.monotonic() + RAIL_EVERY
+            sessions = Session.objects.newest_first()[: fragments.RAIL_LIMIT]
+            panels["rail"] = fragments.session_list(sessions, current=self.session_id, oob=True)
         changed = [html for name, html in panels.items() if self.shown.get(name) != html]
-        self.shown = panels
+        self.shown |= panels
         return changed
+
+    def _line(self, entry: Entry) -> str:
+        """What a notice says: the row's own line."""
+        return lines.line(entry.to_entry(entry.frame().raw))
 
 
 def newest(rows: Any, limit: int) -> list[Entry]:

@@ -67,6 +67,11 @@ class Item:
         words = self.transcript.split(" ")
         return " ".join(words[: round(len(words) * min(1.0, self.heard_ms / self.audio_ms))])
 
+    @property
+    def unheard_text(self) -> str:
+        """The rest of the transcript: generated, but cut off for the listener."""
+        return self.transcript[len(self.heard_text) :].strip()
+
 
 class Conversation:
     """Feed it entries in order; ``items`` is the conversation as it stands. Nothing any provider sends raises."""

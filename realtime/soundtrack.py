@@ -146,7 +146,7 @@ def plan(entries: Iterable[tuple[Entry, float]], duration_us: int = 0) -> Soundt
         last_us = max(last_us, entry.t_us)
         player.take(entry, audio_ms)
     ends = [lane[-1].end for lane in player.lanes.values() if lane]
-    return Soundtrack(player.lanes, min(max([last_us * PER_MS // 1000, *ends]), MOST_MS * PER_MS))
+    return Soundtrack(player.lanes, min(max([-(-last_us * PER_MS // 1000), *ends]), MOST_MS * PER_MS))
 
 
 def join(entries: Iterable[tuple[Entry, float]]) -> Soundtrack:

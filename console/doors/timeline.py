@@ -59,8 +59,9 @@ class TimelineConsumer(AsyncWebsocketConsumer):
         try:
             while True:
                 self.news.clear()
-                while html := await in_reader(self.watch.catch_up):
-                    await self.send(text_data=html)
+                while messages := await in_reader(self.watch.catch_up):
+                    for html in messages:
+                        await self.send(text_data=html)
                     await asyncio.sleep(PUSH_EVERY)
                 try:
                     await asyncio.wait_for(self.news.wait(), LOOK_EVERY)

@@ -11,8 +11,8 @@ from console.forms import RowsForm
 from console.models import Entry, Session
 from realtime.errors import InvalidFilter
 
-MEMBERS_LIMIT = 1000
-"""Members of a fold shown at once; the newest. The log file has all of them."""
+MEMBERS_PAGE = 200
+"""Members of a fold shown at once: with the rows around them the page stays below a thousand."""
 
 
 @require_GET
@@ -45,13 +45,18 @@ def event_detail(request: HttpRequest, session_id: str, seq: int) -> HttpRespons
 
 @require_GET
 def members(request: HttpRequest, session_id: str, seq: int) -> HttpResponse:
-    """Every entry a fold gathers, as rows."""
+    """A page of the entries a fold gathers, as rows: the newest, or those ``?before=`` or ``?after=`` one."""
     session = get_object_or_404(Session, pk=session_id)
     head = get_object_or_404(Entry.objects.of(session), seq=seq)
+    form = RowsForm(request.GET)
+    if not form.is_valid():
+        return HttpResponse(fragments.problems(form.sentences()), status=422)
+    form.cleaned_data["limit"] = MEMBERS_PAGE
     found = Entry.objects.of(session).members_of(head.row)
-    count = found.count()
-    page = list(found[max(0, count - MEMBERS_LIMIT) :])
-    return HttpResponse(fragments.member_rows(watch.member_rows_of(page), skipped=count - len(page)))
+    page, _ = form.page(found)
+    earlier = found.before(page[0].seq).count() if page else 0
+    later = found.after(page[-1].seq).count() if page else 0
+    return HttpResponse(fragments.member_rows(watch.member_rows_of(page), earlier, later))
 
 
 @require_GET
@@ -66,7 +71,7 @@ def tools(request: HttpRequest, session_id: str) -> HttpResponse:
     """Memory and weather, now or as they stood ``?until=SEQ``."""
     session = get_object_or_404(Session, pk=session_id)
     memory, weather = watch.tools_until(session, _until(request, session))
-    return HttpResponse(fragments.tools(session, memory, weather))
+    return HttpResponse("".join(fragments.tools(session, memory, weather, oob=False).values()))
 
 
 def _until(request: HttpRequest, session: Session) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator
 
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import aget_object_or_404, get_object_or_404, render
@@ -26,7 +25,7 @@ from realtime.soundtrack import Soundtrack
 UPLOAD_LIMIT = 1024**3
 """Bytes of a log that may be imported: about three hours of two-way talk."""
 
-_RANGE = re.compile(r"bytes=(?:(?P<first>\d+)-(?P<last>\d*)|-(?P<suffix>\d+))\Z")
+_RANGE = re.compile(r"bytes=(?:(?P<first>\d{1,18})-(?P<last>\d{0,18})|-(?P<suffix>\d{1,18}))\Z")
 
 
 @require_GET
@@ -62,7 +61,7 @@ async def import_log(request: HttpRequest) -> HttpResponse:
     problem, session = await in_reader(_import, request)
     if session is None:
         if request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
-            return await sync_to_async(render)(request, "console/_problems.html", {"sentences": [problem]}, status=422)
+            return await in_reader(render, request, "console/_problems.html", {"sentences": [problem]}, status=422)
         return _sentence(problem, 422)
     page = reverse("session_page", args=[session.pk])
     if request.htmx:  # type: ignore[attr-defined]

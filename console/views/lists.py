@@ -54,7 +54,8 @@ def _rail(request: HttpRequest) -> HttpResponse:
     """The list as it is now."""
     if not request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
         return HttpResponseRedirect(reverse("library"))
-    return HttpResponse(fragments.session_list(Session.objects.newest_first()[: fragments.RAIL_LIMIT]))
+    sessions = Session.objects.newest_first()[: fragments.RAIL_LIMIT]
+    return HttpResponse(fragments.session_list(sessions, current=request.POST.get("current", "")))
 
 
 @require_GET

@@ -7,11 +7,14 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET
 
-from console import fragments, watch
+from console import fragments, live, watch
 from console.access import keyring
 from console.forms import SessionSettingsForm
+from console.forms.settings import ASKED_AT_START
 from console.models import Entry, Preset, Session
 from console.providers import providers
+from console.recorder import recorder
+from realtime.settings import compare
 
 
 @require_GET
@@ -30,15 +33,26 @@ def session_page(request: HttpRequest, session_id: str) -> HttpResponse:
 
 def console_page(request: HttpRequest, session: Session | None) -> HttpResponse:
     """The whole page, or its ``#console`` for htmx."""
-    known = providers()
-    page = fragments.console_page(
+    rows = Entry.objects.of(session).rows() if session else Entry.objects.none()
+    in_force = session.in_force() if session else None
+    memory, weather = watch.tools_until(session, session.last_seq) if session else ({}, None)
+    runner = live.find(session.pk) if session else None
+    page = fragments.ConsolePage(
         session=session,
-        rows=watch.rows_of(watch.newest(Entry.objects.of(session).rows(), watch.SNAPSHOT_ROWS)) if session else [],
-        sessions=Session.objects.newest_first()[: fragments.RAIL_LIMIT],
-        providers=known.values(),
+        rows=watch.rows_of(watch.newest(rows, watch.SNAPSHOT_ROWS)),
+        sessions=[fragments.rail_session(one) for one in Session.objects.newest_first()[: fragments.RAIL_LIMIT]],
+        providers=list(providers().values()),
         hint=keyring.hint(request.session.session_key, "openai"),
-        settings=SessionSettingsForm.of(session),
-        presets=Preset.objects.all(),
+        settings=SessionSettingsForm.of(session, bool(runner and runner.protocol.audio_spoken)),
+        presets=list(Preset.objects.all()),
+        items=watch.conversation_until(session, session.last_seq).items if session else [],
+        memory=memory,
+        weather=weather,
+        differences=compare(session.asked(), in_force) if session else [],
+        mode=fragments.mode_of(in_force or ASKED_AT_START),
+        expires_at=watch.expires_at(in_force),
+        trouble=recorder.trouble,
+        total=rows.count(),
     )
     template = "console/_console.html" if request.htmx else "console/page.html"  # type: ignore[attr-defined]
     return render(request, template, {"page": page})

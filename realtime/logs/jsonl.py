@@ -181,7 +181,7 @@ def _entries(numbered: Iterable[tuple[int, str]]) -> Iterator[Entry]:
             told = seq
         # A line without a number takes the next place; lines after it move up only where they would collide with it.
         placed = max(placed + 1, seq or 0)
-        if kind in KINDS or (type(data.get("t_us")) is int and 0 <= data["t_us"] <= LAST_US):
+        if kind in KINDS[1:] or (type(data.get("t_us")) is int and 0 <= data["t_us"] <= LAST_US):
             t_us = strict.whole(number, data, "t_us", LAST_US)
         yield _entry(number, text, data, placed, t_us)
 

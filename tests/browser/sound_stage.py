@@ -88,7 +88,7 @@ class SoundStage:
             return
 
     def _answer(self, _connection: ServerConnection, request: Request) -> Response | None:
-        if request.path == "/audio":
+        if request.path.startswith("/audio"):
             return _response(HTTPStatus.SERVICE_UNAVAILABLE, b"not now", "text/plain") if self.refuse else None
         folder, name = _split(request.path)
         file = FOLDERS[folder] / name

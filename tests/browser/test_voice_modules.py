@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import time
-import wave
+from base64 import b64decode
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect
 
+from realtime.audio import RATE
+from tests.browser.conftest import ARGUMENTS, chromium, write_wav
 from tests.browser.sound_stage import SoundStage
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = Path("/usr/bin/chromium")
-ALWAYS = ["--no-sandbox", "--headless=new", "--disable-background-networking"]
-FAKE_MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-RATE = 24_000
-"""Samples per second of everything on the audio socket."""
 PATIENCE = 10.0
 """Seconds a browser on a busy machine may take for what takes milliseconds."""
 MS = RATE // 1000
@@ -50,7 +46,7 @@ def until(condition: Callable[[], Any], page: Page, what: str) -> Any:
 
 
 def becomes(page: Page, condition: str) -> None:
-    """Wait until a JavaScript condition holds. Playwright's own wait evaluates strings, which the page's policy forbids."""
+    """Wait until a JavaScript condition holds. Playwright's own wait evaluates strings, which the policy forbids."""
     until(lambda: page.evaluate(condition), page, condition)
 
 
@@ -71,32 +67,13 @@ def sounding(page: Page) -> None:
 
 
 @pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    """The driver."""
-    with sync_playwright() as driver:
-        yield driver
-
-
-@pytest.fixture(scope="module")
-def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the fake microphone hears, again and again: 440 Hz at 48 kHz, in whole periods so that it loops unheard."""
-    path = tmp_path_factory.mktemp("microphone") / "tone.wav"
-    samples = 0.3 * 32767 * np.sin(2 * np.pi * 440 * np.arange(48_000 * 5) / 48_000)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(48_000)
-        file.writeframes(samples.astype("<i2").tobytes())
-    return path
-
-
-@pytest.fixture(scope="module")
-def browser(playwright: Playwright, speech: Path) -> Iterator[Browser]:
-    """Chromium with a microphone that hears a tone."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser at {CHROMIUM}")
-    arguments = [*ALWAYS, *FAKE_MICROPHONE, f"--use-file-for-fake-audio-capture={speech}"]
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+def browser(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium as people have it, silent until touched, with a microphone that hears a tone without end."""
+    microphone = write_wav(tmp_path_factory.mktemp("microphone") / "tone.wav", tone(440, 5000))
+    arguments = [argument for argument in ARGUMENTS if "autoplay" not in argument]
+    browser = playwright.chromium.launch(
+        executable_path=chromium(), args=[*arguments, f"--use-file-for-fake-audio-capture={microphone}"]
+    )
     yield browser
     browser.close()
 
@@ -118,6 +95,7 @@ def page(browser: Browser, stage: SoundStage) -> Iterator[Page]:
     page.on("console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None)
     page.goto(stage.url)
     page.locator("#gesture").click()
+    page.locator("#gesture").blur()  # a space would press it again
     becomes(page, "window.voice?.state.link === 'open'")
     yield page
     context.close()
@@ -131,7 +109,6 @@ class TestMicrophone:
         """With voice detection on, 960 bytes leave fifty times a second."""
         page.evaluate("document.querySelector('#mode').dataset.mode = 'vad'")
         until(lambda: stage.chunks, page, "the first chunk")
-        page.evaluate("document.querySelector('#mode')")
         count, begin = len(stage.chunks), time.monotonic()
         page.wait_for_timeout(2000)
         rate = (len(stage.chunks) - count) / (time.monotonic() - begin)
@@ -252,7 +229,7 @@ class TestRefusals:
             }
         }""")
         page.get_by_role("button", name="Hold to talk").click(delay=50)
-        becomes(page, "voice.state.mic === 'asking' && window.grant")
+        becomes(page, "voice.state.mic === 'asking' && Boolean(window.grant)")
         page.evaluate("grant()")
         becomes(page, "problems.length === 1")
         assert "let go before the microphone was ready" in page.evaluate("problems[0]")
@@ -352,6 +329,51 @@ class TestLoudspeaker:
         stage.say(announce("b"), tone(660, 500))
         becomes(page, "voice.played()?.item_id === 'b'")
 
+    def test_an_untouched_page_says_why_it_is_silent(self, page: Page, stage: SoundStage) -> None:
+        """Before the first touch sound waits, and the page says so; the touch lets it be heard from its beginning."""
+        page.reload()
+        becomes(page, "window.voice?.state.link === 'open'")
+        stage.say(announce("a"), tone(440, 2000), tone(440, 500))
+        becomes(page, "problems.length === 1")
+        assert (
+            page.evaluate("problems[0]") == "The browser keeps this page silent until you click on it or press a key."
+        )
+        heard = played(page)
+        assert heard is not None
+        assert heard["played_ms"] == 0
+        page.locator("#gesture").click()
+        sounding(page)
+
+    def test_modules_that_cannot_be_loaded(self, page: Page, stage: SoundStage) -> None:
+        """Where the sound modules are missing the page says so instead of keeping quiet."""
+        page.reload()
+        page.evaluate("document.querySelector('voice-link').dataset.playbackWorklet = '/static/js/nowhere.js'")
+        page.locator("#gesture").click()
+        becomes(page, "window.voice?.state.link === 'open'")
+        page.get_by_role("button", name="Hold to talk").click(delay=100)
+        becomes(page, "problems.length >= 1")
+        assert "sound modules could not be loaded" in page.evaluate("problems[0]")
+
+    def test_a_form_that_interrupts(self, page: Page, stage: SoundStage) -> None:
+        """Sending a form marked so silences the answer and adds what was heard; other forms do neither."""
+        stage.say(announce("a"), tone(440, 3000))
+        becomes(page, "voice.played()?.played_ms > 300")
+        send = """interrupts => {
+            const form = document.createElement("form"), parameters = {}
+            form.toggleAttribute("data-interrupts", interrupts)
+            document.body.append(form)
+            const detail = { elt: form, parameters }
+            form.dispatchEvent(new CustomEvent("htmx:configRequest", { bubbles: true, detail }))
+            return parameters
+        }"""
+        assert page.evaluate(send, False) == {}
+        parameters = page.evaluate(send, True)
+        assert parameters["item_id"] == "a"
+        assert parameters["content_index"] == 0
+        assert 300 < parameters["played_ms"] <= 3000
+        assert played(page) is None
+        assert page.evaluate(send, True) == {}
+
 
 class TestConnection:
     """The socket comes and goes."""
@@ -423,9 +445,12 @@ class TestResampler:
                 const { Resampler } = await import("/static/js/resample.js")
                 return tones.map((hertz) => {
                     const resampler = new Resampler(rate, 24000)
-                    const sound = Float32Array.from({ length: rate / 2 }, (_, i) => Math.sin((2 * Math.PI * hertz * i) / rate))
+                    const turn = (2 * Math.PI * hertz) / rate
+                    const sound = Float32Array.from({ length: rate / 2 }, (_, i) => Math.sin(turn * i))
                     const out = []
-                    for (let at = 0; at < sound.length; at += 128) out.push(...resampler.push(sound.subarray(at, at + 128)))
+                    for (let at = 0; at < sound.length; at += 128) {
+                        out.push(...resampler.push(sound.subarray(at, at + 128)))
+                    }
                     const middle = out.slice(1000, -1000)
                     return Math.sqrt((2 * middle.reduce((sum, x) => sum + x * x, 0)) / middle.length)
                 })
@@ -452,11 +477,51 @@ class TestMap:
         """Another place moves map, marker and words; markup in a name stays text."""
         expect(page.locator("weather-map .leaflet-container")).to_be_visible()
         page.evaluate(
-            "Object.assign(document.querySelector('weather-map').dataset, {lat: -33.87, lng: 151.21, location: '<b>Sydney</b>'})"
+            "place => Object.assign(document.querySelector('weather-map').dataset, place)",
+            {"lat": -33.87, "lng": 151.21, "location": "<b>Sydney</b>"},
         )
         label = "Map of <b>Sydney</b>: 33.87° S, 151.21° E"
         expect(page.locator("weather-map .leaflet-container")).to_have_attribute("aria-label", label)
         assert page.locator("weather-map b").count() == 0
+
+    def test_tiles_come_on_top(self, page: Page) -> None:
+        """Where tiles can be had they are shown and their makers named; before that nobody is credited for nothing."""
+        pixel = b64decode("R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs=")
+        page.route(
+            "https://tile.openstreetmap.org/**", lambda route: route.fulfill(body=pixel, content_type="image/png")
+        )
+        small_print = page.locator("weather-map .leaflet-control-attribution")
+        expect(small_print).not_to_contain_text("OpenStreetMap")
+        page.evaluate("""() => {
+            const map = document.querySelector("weather-map")
+            map.dataset.tiles = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
+            map.outerHTML = map.cloneNode().outerHTML
+        }""")
+        expect(page.locator("weather-map img.leaflet-tile-loaded").first).to_be_attached()
+        expect(small_print).to_contain_text("© OpenStreetMap contributors")
+
+    def test_a_map_in_a_hidden_tab(self, page: Page) -> None:
+        """A map made while hidden shows its place in the middle once it is seen."""
+        page.evaluate("""() => {
+            const map = document.querySelector("weather-map")
+            const tab = document.createElement("div")
+            tab.hidden = true
+            map.replaceWith(tab)
+            tab.append(map.cloneNode())
+        }""")
+        expect(page.locator("weather-map .leaflet-container")).to_be_attached()
+        page.evaluate("document.querySelector('div[hidden]').hidden = false")
+        frame = page.locator("weather-map .leaflet-container").bounding_box()
+        assert frame is not None
+
+        def marker_is_centred() -> bool:
+            dot = page.locator("weather-map path.leaflet-interactive").bounding_box()
+            return dot is not None and all(
+                abs(frame[side] + frame[size] / 2 - dot[side] - dot[size] / 2) < 3
+                for side, size in (("x", "width"), ("y", "height"))
+            )
+
+        until(marker_is_centred, page, "a marker in the middle")
 
     def test_words_stay_without_leaflet(self, page: Page) -> None:
         """Where the map's code cannot be loaded, place and coordinates stand in words."""

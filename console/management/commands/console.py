@@ -7,6 +7,7 @@ import os
 import socket
 from argparse import ArgumentParser
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -48,10 +49,10 @@ class Command(BaseCommand):
         self.serve(host, port)
 
     def serve(self, host: str, port: int) -> None:
-        """Run until a signal comes. The imports stand here: they build the pages, which need what was prepared."""
-        from console import lifecycle
-        from console.asgi import application
-        from console.server import CompleteServer
+        """Run until a signal comes. What is imported here builds the pages, which need what was prepared."""
+        from console import lifecycle  # noqa: PLC0415
+        from console.asgi import application  # noqa: PLC0415
+        from console.server import CompleteServer  # noqa: PLC0415
 
         def ready(listens_on: int) -> None:
             shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
@@ -141,6 +142,6 @@ def static_state() -> str:
     found = [version("django"), version("whitenoise")]
     for finder in get_finders():
         for path, storage in finder.list([]):
-            facts = os.stat(storage.path(path))
+            facts = Path(storage.path(path)).stat()
             found.append(f"{path} {facts.st_size} {facts.st_mtime_ns}")
     return hashlib.sha256("\n".join(found).encode()).hexdigest()

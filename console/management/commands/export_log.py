@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,9 @@ class Command(BaseCommand):
                 with Path(options["output"]).open("wb") as file:
                     file.writelines(pieces)
             else:
-                # Sound is no text: it goes past the wrapper that ends lines and colours them.
-                self.stdout.flush()
-                self.stdout.buffer.writelines(pieces)
-                self.stdout.buffer.flush()
+                # Bytes go past the command's own stdout, which takes text and ends each with a newline.
+                sys.stdout.buffer.writelines(pieces)
+                sys.stdout.buffer.flush()
         except InvalidFilter as error:
             raise CommandError(str(error)) from error
         except OSError as error:

@@ -1,0 +1,406 @@
+"""The session settings form: every field of the GA session, grouped; from a session object and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.forms import BoundField
+
+from console.forms.base import ConsoleForm
+from console.models import Session
+from realtime import catalog, tools
+from realtime.settings import locks
+
+LOGPROBS = "item.input_audio_transcription.logprobs"
+ASKED_AT_START: dict[str, Any] = {
+    "instructions": "You are a helpful voice assistant in a debug console. Answer briefly. Use your tools when they help.",
+    "tools": tools.schemas(tools.DEFAULT),
+    "audio": {"input": {"transcription": {"model": "gpt-4o-mini-transcribe"}, "turn_detection": None}},
+}
+"""What the console asks for when nobody has changed anything: its two tools, the user's words written down, manual turns."""
+
+FORMATS = [("audio/pcm", "PCM16 24 kHz"), ("audio/pcmu", "G.711 µ-law 8 kHz"), ("audio/pcma", "G.711 A-law 8 kHz")]
+YES_NO = [("", "API's default"), ("true", "yes"), ("false", "no")]
+GROUPS: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
+    ("Voice and answer", True, ("instructions", "voice", "voice_id", "speed", "output_modality", "output_format")),
+    ("Turns", True, (
+        "turn_detection", "threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms", "eagerness",
+        "create_response", "interrupt_response",
+    )),
+    ("Hearing", False, (
+        "transcription_model", "transcription_language", "transcription_prompt", "transcription_languages",
+        "transcription_keywords", "transcription_delay", "logprobs", "noise_reduction", "input_format",
+    )),
+    ("Tools", False, ("tools", "tool_choice", "parallel_tool_calls")),
+    ("Limits", False, (
+        "max_output_tokens", "reasoning_effort", "truncation", "retention_ratio", "token_limit",
+    )),
+    ("Advanced", False, ("tracing", "prompt_id", "prompt_version", "prompt_variables")),
+)  # fmt: skip
+"""Title, whether it stands open, fields."""
+
+PATHS = {
+    "instructions": "instructions", "voice": "audio.output.voice", "speed": "audio.output.speed",
+    "output_modality": "output_modalities", "output_format": "audio.output.format",
+    "turn_detection": "audio.input.turn_detection", "threshold": "audio.input.turn_detection.threshold",
+    "prefix_padding_ms": "audio.input.turn_detection.prefix_padding_ms",
+    "silence_duration_ms": "audio.input.turn_detection.silence_duration_ms",
+    "idle_timeout_ms": "audio.input.turn_detection.idle_timeout_ms",
+    "eagerness": "audio.input.turn_detection.eagerness",
+    "create_response": "audio.input.turn_detection.create_response",
+    "interrupt_response": "audio.input.turn_detection.interrupt_response",
+    "transcription_model": "audio.input.transcription.model",
+    "transcription_language": "audio.input.transcription.language",
+    "transcription_prompt": "audio.input.transcription.prompt",
+    "transcription_languages": "audio.input.transcription.languages",
+    "transcription_keywords": "audio.input.transcription.keywords",
+    "transcription_delay": "audio.input.transcription.delay",
+    "logprobs": "include", "noise_reduction": "audio.input.noise_reduction.type",
+    "input_format": "audio.input.format", "tools": "tools", "tool_choice": "tool_choice",
+    "parallel_tool_calls": "parallel_tool_calls", "max_output_tokens": "max_output_tokens",
+    "reasoning_effort": "reasoning.effort", "truncation": "truncation", "tracing": "tracing", "prompt_id": "prompt.id",
+    "prompt_version": "prompt.version", "prompt_variables": "prompt.variables",
+}  # fmt: skip
+"""Field of the form → where it stands in the session object, which is where its help comes from."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Fields that stand together."""
+
+    title: str
+    open: bool
+    fields: list[BoundField]
+
+
+def _named(path: str, blank: str = "API's default") -> list[tuple[str, str]]:
+    """The values the API names for a setting, after an empty one."""
+    return [("", blank), *((value, value) for value in catalog.choices(path))]
+
+
+class OpenChoice(forms.ChoiceField):
+    """Offers the values the API names, and takes others: providers differ, and a debugger must be able to ask."""
+
+    def valid_value(self, value: Any) -> bool:
+        """Anything that was written."""
+        return True
+
+    def offer(self, value: str) -> None:
+        """Show a value of somebody else's among the others."""
+        choices = list(self.choices)
+        if value and value not in (name for name, _ in choices):
+            self.choices = [*choices, (value, value)]
+
+
+class JSONText(forms.JSONField):
+    """JSON a person edits: indented, and kept as it was typed while it is wrong."""
+
+    def prepare_value(self, value: Any) -> str:
+        """Text stays text."""
+        if value in (None, "", [], {}):
+            return "" if value in (None, "") else str(value)
+        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+
+class SessionSettingsForm(ConsoleForm):
+    """Empty fields are left to the API. ``session()`` is what the fields say, as a session object."""
+
+    base = forms.JSONField(required=False, widget=forms.HiddenInput)
+    instructions = forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 5}))
+    voice = OpenChoice(required=False, choices=partial(_named, "audio.output.voice"))
+    voice_id = forms.CharField(required=False, max_length=128, label="Custom voice", help_text="An id of a voice of your own; goes before the choice above.")
+    speed = forms.FloatField(required=False, min_value=0.25, max_value=1.5)
+    output_modality = OpenChoice(label="Answer in", choices=[("audio", "sound, with transcript"), ("text", "text only")], required=False)
+    output_format = OpenChoice(required=False, choices=FORMATS)
+    turn_detection = OpenChoice(
+        label="Who ends a turn",
+        required=False,
+        choices=[("", "manual: the talk button"), ("server_vad", "server_vad: a silence"), ("semantic_vad", "semantic_vad: the sense")],
+    )
+    threshold = forms.FloatField(required=False, min_value=0, max_value=1)
+    prefix_padding_ms = forms.IntegerField(required=False, min_value=0, max_value=10_000, label="Prefix padding, ms")
+    silence_duration_ms = forms.IntegerField(required=False, min_value=0, max_value=30_000, label="Silence duration, ms")
+    idle_timeout_ms = forms.IntegerField(required=False, min_value=5000, max_value=30_000, label="Idle timeout, ms")
+    eagerness = OpenChoice(required=False, choices=partial(_named, "audio.input.turn_detection.eagerness"))
+    create_response = forms.ChoiceField(required=False, choices=YES_NO)
+    interrupt_response = forms.ChoiceField(required=False, choices=YES_NO)
+    transcription_model = OpenChoice(required=False, label="Transcription", choices=partial(_named, "audio.input.transcription.model", "off"))
+    transcription_language = forms.CharField(required=False, max_length=35, label="Language")
+    transcription_prompt = forms.CharField(required=False, label="Transcription prompt", max_length=4000)
+    transcription_languages = forms.CharField(required=False, label="Languages", help_text="Codes with commas between them.")
+    transcription_keywords = forms.CharField(required=False, label="Keywords", help_text="Words with commas between them.")
+    transcription_delay = OpenChoice(required=False, label="Delay", choices=partial(_named, "audio.input.transcription.delay"))
+    logprobs = forms.BooleanField(required=False, label="Include log probabilities")
+    noise_reduction = OpenChoice(required=False, choices=partial(_named, "audio.input.noise_reduction.type", "off"))
+    input_format = OpenChoice(required=False, choices=FORMATS)
+    tools = JSONText(required=False, widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false"}))
+    tool_choice = forms.CharField(required=False, max_length=128, help_text="auto, none, required, or the name of a function.")
+    parallel_tool_calls = forms.ChoiceField(required=False, choices=YES_NO)
+    max_output_tokens = forms.CharField(required=False, help_text="A whole number, or inf.")
+    reasoning_effort = OpenChoice(required=False, choices=partial(_named, "reasoning.effort"))
+    truncation = OpenChoice(required=False, choices=[("auto", "auto"), ("disabled", "disabled"), ("retention_ratio", "keep a part of it")])
+    retention_ratio = forms.FloatField(required=False, min_value=0, max_value=1, help_text="Part of the context that is kept.")
+    token_limit = forms.IntegerField(required=False, min_value=0, label="Token limit", help_text="Tokens after the instructions.")
+    tracing = forms.CharField(required=False, help_text='auto, or an object such as {"workflow_name": "demo"}.')
+    prompt_id = forms.CharField(required=False, max_length=128, label="Stored prompt")
+    prompt_version = forms.CharField(required=False, max_length=32)
+    prompt_variables = JSONText(required=False, widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}))
+
+    def __init__(self, *args: Any, audio_spoken: bool = False, session: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        """``session`` fills the fields; ``audio_spoken`` locks what the API has locked by then."""
+        if session is not None:
+            kwargs["initial"] = values_of(session)
+        super().__init__(*args, **kwargs)
+        locked = locks(audio_spoken)
+        for name, path in PATHS.items():
+            field = self.fields[name]
+            help_ = catalog.session_help(path)
+            field.help_text = field.help_text or _first_sentence(help_)
+            field.widget.attrs["title"] = help_
+            if reason := locked.get(path):
+                field.disabled, field.help_text = True, reason
+        for name, field in self.fields.items():
+            if isinstance(field, OpenChoice):
+                field.offer(str(self[name].value() or ""))
+        for name, low, high in (("speed", 0.25, 1.5), ("threshold", 0, 1), ("retention_ratio", 0, 1)):
+            self.fields[name].widget.attrs |= {"step": 0.05, "min": low, "max": high}
+
+    @classmethod
+    def of(cls, session: Session | None, audio_spoken: bool = False) -> SessionSettingsForm:
+        """The form of a session: what is in force there; before anything is, what was or will be asked for."""
+        if session is None:
+            return cls(session=ASKED_AT_START)
+        return cls(session=session.in_force() or session.asked() or ASKED_AT_START, audio_spoken=audio_spoken)
+
+    def groups(self) -> Iterator[Group]:
+        """The fields as the page shows them; a group with an error in it stands open."""
+        for title, is_open, names in GROUPS:
+            fields = [self[name] for name in names]
+            yield Group(title, is_open or any(field.errors for field in fields), fields)
+
+    def base_json(self) -> str:
+        """What the fields said when they were shown: only what differs from it is sent."""
+        shown = SessionSettingsForm({name: self[name].field.prepare_value(value) for name, value in self.initial.items()})
+        return json.dumps(shown.session()) if shown.is_valid() else "null"
+
+    def values(self) -> dict[str, Any]:
+        """What the fields hold now, as initial values of another form."""
+        return {name: self[name].value() for name in self.fields if name != "base"}
+
+    def clean_tools(self) -> list[Any]:
+        """A list of functions and MCP servers."""
+        value = self.cleaned_data["tools"]
+        if value in (None, ""):
+            return []
+        if not isinstance(value, list):
+            raise forms.ValidationError("Tools are a JSON array: [ … ].")
+        for number, tool in enumerate(value, 1):
+            if not isinstance(tool, dict) or tool.get("type") not in ("function", "mcp"):
+                raise forms.ValidationError(f'Tool {number} must be an object with "type": "function" or "mcp".')
+            if tool["type"] == "function" and not tool.get("name"):
+                raise forms.ValidationError(f'Tool {number} is a function and needs a "name".')
+        return value
+
+    def clean_max_output_tokens(self) -> int | str | None:
+        """``inf`` or 1 to 32,000; smaller models take up to 4,096 and say so themselves."""
+        text = self.cleaned_data["max_output_tokens"].strip()
+        if text in ("", "inf"):
+            return text or None
+        if not text.isdigit() or not 1 <= int(text) <= 32_000:
+            raise forms.ValidationError("A whole number from 1 to 32,000, or inf.")
+        return int(text)
+
+    def clean_tracing(self) -> Any:
+        """Empty, auto, or an object."""
+        text = self.cleaned_data["tracing"].strip()
+        if text in ("", "auto"):
+            return text or None
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise forms.ValidationError(f"auto, or a JSON object: {error}.") from None
+        if not isinstance(value, dict):
+            raise forms.ValidationError("auto, or a JSON object.")
+        return value
+
+    def clean_prompt_variables(self) -> dict[str, Any] | None:
+        """An object or nothing."""
+        value = self.cleaned_data["prompt_variables"]
+        if value in (None, ""):
+            return None
+        if not isinstance(value, dict):
+            raise forms.ValidationError("Variables are a JSON object: { … }.")
+        return value
+
+    def clean(self) -> dict[str, Any]:
+        """Fields that need each other."""
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        if data.get("truncation") == "retention_ratio" and data.get("retention_ratio") is None:
+            self.add_error("retention_ratio", "Say which part is to be kept, from 0 to 1.")
+        if not data.get("prompt_id") and (data.get("prompt_version") or data.get("prompt_variables")):
+            self.add_error("prompt_id", "A version or variables belong to a stored prompt: give its id.")
+        return data
+
+    def session(self) -> dict[str, Any]:
+        """What the valid fields say, as a partial session object; what is left to the API is not named."""
+        return session_of(self.cleaned_data)
+
+
+def session_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Cleaned fields → partial session object."""
+    output = _filled(
+        format=_format(data["output_format"]),
+        voice={"id": data["voice_id"]} if data["voice_id"] else data["voice"] or None,
+        speed=data["speed"],
+    )
+    sound = {
+        "input": {
+            **_filled(format=_format(data["input_format"])),
+            "transcription": _transcription(data),
+            "noise_reduction": {"type": data["noise_reduction"]} if data["noise_reduction"] else None,
+            "turn_detection": _turn_detection(data),
+        },
+        "output": output,
+    }
+    choice = data["tool_choice"].strip()
+    known = ("", "auto", "none", "required")
+    prompt = _filled(id=data["prompt_id"] or None, version=data["prompt_version"] or None, variables=data["prompt_variables"])
+    return {
+        **_filled(
+            output_modalities=[data["output_modality"]] if data["output_modality"] else None,
+            instructions=data["instructions"] or None,
+            tool_choice=choice or None if choice in known else _named_choice(choice),
+            parallel_tool_calls=_boolean(data["parallel_tool_calls"]),
+            max_output_tokens=data["max_output_tokens"],
+            truncation=_truncation(data),
+            reasoning={"effort": data["reasoning_effort"]} if data["reasoning_effort"] else None,
+        ),
+        "tools": data["tools"],
+        "tracing": data["tracing"],
+        "prompt": prompt or None,
+        "include": [LOGPROBS] if data["logprobs"] else None,
+        "audio": sound,
+    }
+
+
+def values_of(session: Mapping[str, Any]) -> dict[str, Any]:
+    """A session object, whole or partial → the fields' values. Odd shapes leave a field empty."""
+    sound = _object(session.get("audio"))
+    hears, says = _object(sound.get("input")), _object(sound.get("output"))
+    detection, transcription = _object(hears.get("turn_detection")), _object(hears.get("transcription"))
+    truncation, prompt, voice = session.get("truncation"), _object(session.get("prompt")), says.get("voice")
+    choice, tracing = session.get("tool_choice"), session.get("tracing")
+    return {
+        "instructions": session.get("instructions") or "",
+        "voice": voice if isinstance(voice, str) else "",
+        "voice_id": _object(voice).get("id", ""),
+        "speed": says.get("speed"),
+        "output_modality": next(iter(session.get("output_modalities") or ["audio"])),
+        "output_format": _object(says.get("format")).get("type", "audio/pcm"),
+        "turn_detection": detection.get("type", ""),
+        **{name: detection.get(name) for name in ("threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms")},
+        "eagerness": detection.get("eagerness") or "",
+        "create_response": _yes_no(detection.get("create_response")),
+        "interrupt_response": _yes_no(detection.get("interrupt_response")),
+        "transcription_model": transcription.get("model") or "",
+        "transcription_language": transcription.get("language") or "",
+        "transcription_prompt": transcription.get("prompt") or "",
+        "transcription_languages": ", ".join(transcription.get("languages") or []),
+        "transcription_keywords": ", ".join(transcription.get("keywords") or []),
+        "transcription_delay": transcription.get("delay") or "",
+        "logprobs": LOGPROBS in (session.get("include") or []),
+        "noise_reduction": _object(hears.get("noise_reduction")).get("type", ""),
+        "input_format": _object(hears.get("format")).get("type", "audio/pcm"),
+        "tools": session.get("tools") or [],
+        "tool_choice": choice if isinstance(choice, str) else _object(choice).get("name") or _object(choice).get("server_label") or "",
+        "parallel_tool_calls": _yes_no(session.get("parallel_tool_calls")),
+        "max_output_tokens": str(session.get("max_output_tokens") or ""),
+        "reasoning_effort": _object(session.get("reasoning")).get("effort", ""),
+        "truncation": truncation if isinstance(truncation, str) else _object(truncation).get("type", "auto"),
+        "retention_ratio": _object(truncation).get("retention_ratio"),
+        "token_limit": _object(_object(truncation).get("token_limits")).get("post_instructions"),
+        "tracing": tracing if isinstance(tracing, str) else json.dumps(tracing) if tracing else "",
+        "prompt_id": prompt.get("id", ""),
+        "prompt_version": prompt.get("version") or "",
+        "prompt_variables": prompt.get("variables") or "",
+    }
+
+
+def _turn_detection(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    kind = data["turn_detection"]
+    if not kind:
+        return None
+    flags = _filled(
+        create_response=_boolean(data["create_response"]), interrupt_response=_boolean(data["interrupt_response"])
+    )
+    if kind == "semantic_vad":
+        return {"type": kind, **_filled(eagerness=data["eagerness"] or None), **flags}
+    numbers = {name: data[name] for name in ("threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms")}
+    return {"type": kind, **_filled(**numbers), **flags}
+
+
+def _transcription(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    if not data["transcription_model"]:
+        return None
+    return _filled(
+        model=data["transcription_model"],
+        language=data["transcription_language"] or None,
+        prompt=data["transcription_prompt"] or None,
+        languages=_words(data["transcription_languages"]),
+        keywords=_words(data["transcription_keywords"]),
+        delay=data["transcription_delay"] or None,
+    )
+
+
+def _truncation(data: Mapping[str, Any]) -> Any:
+    if data["truncation"] != "retention_ratio":
+        return data["truncation"] or None
+    limits = {} if data["token_limit"] is None else {"token_limits": {"post_instructions": data["token_limit"]}}
+    return {"type": "retention_ratio", "retention_ratio": data["retention_ratio"], **limits}
+
+
+def _named_choice(name: str) -> dict[str, str]:
+    return {"type": "function", "name": name}
+
+
+def _format(type_: str) -> dict[str, Any] | None:
+    if not type_:
+        return None
+    return {"type": type_, "rate": 24000} if type_ == "audio/pcm" else {"type": type_}
+
+
+def _words(text: str) -> list[str] | None:
+    return [word.strip() for word in text.split(",") if word.strip()] or None
+
+
+def _boolean(text: str) -> bool | None:
+    return {"true": True, "false": False}.get(text)
+
+
+def _yes_no(value: Any) -> str:
+    return {True: "true", False: "false"}.get(value, "") if isinstance(value, bool) else ""
+
+
+def _filled(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _first_sentence(text: str) -> str:
+    flat = " ".join(text.split()).replace("`", "")
+    end = flat.find(". ")
+    return flat if end < 0 else flat[: end + 1]
+
+
+class PresetForm(ConsoleForm):
+    """The name under which settings are kept."""
+
+    name = forms.CharField(max_length=80)

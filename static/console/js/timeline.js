@@ -1,0 +1,454 @@
+/** <event-timeline>: the table of events: follows, filters, folds, moves along, and never holds more than some hundred rows. */
+
+import { notify } from "./notices.js";
+import { showTab } from "./panes.js";
+import { timeText } from "./times.js";
+
+const MOST_ROWS = 600; // in the page at once; further ones are fetched as they are scrolled to
+const PAGE = 200; // rows fetched at once
+const NEAR = 600; // pixels from an end of the table at which the next page is fetched
+const TAIL = 24; // pixels from the bottom within which a reader counts as being at the tail
+const FILTER_DELAY = 150; // milliseconds after the last key
+const OPEN_DELAY = 70; // milliseconds a row must stay selected before it is fetched: keys held down pass by
+
+class EventTimeline extends HTMLElement {
+  lastSeq = 0; // the last place the page knows of; a new connection begins there
+  query = "";
+
+  #socket = null;
+  #following = true; // the reader is at the tail, and wants to stay there
+  #paused = false;
+  #whole = { top: false, tail: true }; // whether the page's first and last rows are the session's
+  #waiting = 0; // rows that came and are not shown
+  #loading = false;
+  #mode = "start";
+  #selected = null;
+  #timer = 0;
+  #opening = 0;
+  #replay = null; // microseconds on the session's clock; null when not replaying
+  #turn = 0; // the newest replay call wins
+  #listeners;
+
+  connectedCallback() {
+    this.lastSeq = Number(this.dataset.lastSeq);
+    this.#whole.top = this.dataset.more !== "true";
+    this.#mode = localStorage.getItem("time-mode") ?? "start";
+    this.#listeners = new AbortController();
+    const { signal } = this.#listeners;
+    const on = (target, type, handle) => target.addEventListener(type, handle, { signal });
+    on(this, "scroll", () => this.#scrolled());
+    on(this, "click", (event) => this.#clicked(event));
+    on(this, "keydown", (event) => this.#pressed(event));
+    on(this, "htmx:oobBeforeSwap", (event) => this.#swapped(event));
+    on(document, "click", (event) => this.#clickedElsewhere(event));
+    on(document, "input", ({ target }) => target.matches("#filter input") && this.#filterSoon(target.value));
+    on(document, "submit", (event) => event.target.id === "filter" && (event.preventDefault(), this.#filterSoon(event.target.q.value)));
+    on(document, "change", ({ target }) => target.matches("[data-time-mode]") && this.#setMode(target.value));
+    const select = document.querySelector("[data-time-mode]");
+    if (select) select.value = this.#mode;
+    const asked = new URLSearchParams(location.search).get("q");
+    if (asked) {
+      document.querySelector("#filter input").value = asked;
+      this.#filter(asked);
+    }
+    this.#paint();
+    this.#toTail();
+  }
+
+  disconnectedCallback() {
+    this.#listeners.abort();
+  }
+
+  /** @param {{reconnect(): void}} socket hx-ws's own, to connect again with another filter */
+  connected(socket) {
+    this.#socket = socket;
+  }
+
+  // ── Rows that come by themselves ────────────────────────────────────────────────────────────────────────────────
+
+  /** Pushed rows: each replaces the one of its name or is appended, so that none can stand twice. */
+  #swapped(event) {
+    if (event.target.id !== "timeline") return;
+    event.detail.shouldSwap = false;
+    const fresh = event.detail.fragment.querySelector?.("#timeline");
+    const rows = [...event.detail.fragment.querySelectorAll("tr")];
+    for (const row of rows) this.lastSeq = Math.max(this.lastSeq, Number(row.dataset.seq));
+    if (this.#replay !== null) return;
+    if (fresh && !this.#paused && this.#following) this.#replaceAll(rows, { top: false, tail: true });
+    else this.#take(rows);
+  }
+
+  #take(rows) {
+    const added = [];
+    for (const row of rows) {
+      const known = document.getElementById(row.id);
+      if (known) this.#replaceRow(known, row);
+      else if (this.#paused || !this.#whole.tail || (!this.#following && this.#rows.length >= MOST_ROWS)) {
+        this.#whole.tail = false;
+        this.#waiting += 1;
+      } else {
+        this.#body.append(row);
+        added.push(row);
+      }
+    }
+    this.#paint(added);
+    if (added.length) this.#count();
+    if (this.#following && !this.#paused) {
+      this.#trimTop();
+      this.#toTail();
+    } else {
+      this.#waiting += added.length;
+      this.#pill();
+    }
+  }
+
+  #replaceRow(known, row) {
+    if (known === this.#selected) this.#selected = row;
+    row.toggleAttribute("data-future", known.hasAttribute("data-future"));
+    if (known.getAttribute("aria-selected")) row.setAttribute("aria-selected", "true");
+    if (known.dataset.open) row.dataset.open = known.dataset.open;
+    known.replaceWith(row);
+    this.#paint([row]);
+  }
+
+  #replaceAll(rows, whole) {
+    const selected = this.#selected?.id;
+    this.#body.replaceChildren(...rows);
+    this.#whole = whole;
+    this.#waiting = 0;
+    this.#selected = selected ? document.getElementById(selected) : null;
+    this.#selected?.setAttribute("aria-selected", "true");
+    this.#paint();
+    if (whole.tail) this.#toTail();
+    this.#pill();
+  }
+
+  // ── Scrolling ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #scrolled() {
+    const below = this.scrollHeight - this.clientHeight - this.scrollTop;
+    this.#following = this.#whole.tail && below <= TAIL;
+    if (this.#following) {
+      this.#waiting = 0;
+      this.#pill();
+    }
+    if (this.#replay !== null || this.#loading) return;
+    if (this.scrollTop < NEAR && !this.#whole.top) this.#loadBefore();
+    else if (below < NEAR && !this.#whole.tail && !this.#paused) this.#loadAfter();
+  }
+
+  async #loadBefore() {
+    const first = this.#rows[0];
+    if (!first) return;
+    const page = await this.#fetch({ before: first.dataset.seq });
+    if (!page || !first.isConnected) return;
+    const height = this.scrollHeight;
+    first.before(...page.rows);
+    this.#paint(page.rows.concat(first));
+    this.scrollTop += this.scrollHeight - height;
+    this.#whole.top = !page.more;
+    for (const row of this.#rows.slice(MOST_ROWS)) {
+      row.remove();
+      this.#whole.tail = false;
+    }
+  }
+
+  async #loadAfter() {
+    const last = this.#rows.at(-1);
+    if (!last) return;
+    const page = await this.#fetch({ after: last.dataset.seq });
+    if (!page || !last.isConnected) return;
+    this.#body.append(...page.rows);
+    this.#paint(page.rows);
+    this.#whole.tail = !page.more;
+    this.#trimTop();
+  }
+
+  #trimTop() {
+    const spare = this.#body.children.length - MOST_ROWS;
+    if (spare <= 0) return;
+    const height = this.scrollHeight;
+    for (const row of [...this.#body.children].slice(0, spare)) row.remove();
+    this.#whole.top = false;
+    this.scrollTop -= height - this.scrollHeight;
+  }
+
+  #toTail() {
+    this.#following = true;
+    this.#waiting = 0;
+    this.scrollTop = this.scrollHeight;
+    this.#pill();
+  }
+
+  /** Show the newest rows, wherever the reader was. */
+  async #jumpToTail() {
+    if (this.#whole.tail) return this.#toTail();
+    const page = await this.#fetch({});
+    if (page) this.#replaceAll(page.rows, { top: !page.more, tail: true });
+  }
+
+  #pill() {
+    const pill = document.getElementById("new-pill");
+    if (!pill) return;
+    pill.hidden = this.#waiting === 0;
+    pill.textContent = `${this.#waiting} new ↓`;
+  }
+
+  /** One page of rows; null when there is none to be had. */
+  async #fetch(where) {
+    this.#loading = true;
+    try {
+      const address = new URL(this.dataset.rowsUrl, location.href);
+      for (const [name, value] of Object.entries({ ...where, q: this.query, limit: PAGE })) address.searchParams.set(name, value);
+      const response = await fetch(address);
+      const html = await response.text();
+      if (!response.ok) {
+        this.#say(new DOMParser().parseFromString(html, "text/html").body.textContent.trim() || `HTTP ${response.status}`);
+        return null;
+      }
+      const table = document.createElement("template");
+      table.innerHTML = `<table><tbody>${html}</tbody></table>`;
+      this.#count(response.headers.get("X-Matching"), response.headers.get("X-Total"));
+      return { rows: [...table.content.querySelectorAll("tr")], more: response.headers.get("X-Has-More") === "true" };
+    } catch {
+      notify("The console does not answer: these rows could not be fetched.");
+      return null;
+    } finally {
+      this.#loading = false;
+    }
+  }
+
+  // ── Filter ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #filterSoon(text) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#filter(text.trim()), FILTER_DELAY);
+  }
+
+  async #filter(text) {
+    const before = this.query;
+    this.query = text;
+    const page = await this.#fetch({});
+    if (this.query !== text) return; // somebody has typed on
+    if (!page) {
+      this.query = before;
+      return;
+    }
+    this.#say("");
+    this.#replaceAll(page.rows, { top: !page.more, tail: true });
+    const address = new URL(location.href);
+    if (text) address.searchParams.set("q", text);
+    else address.searchParams.delete("q");
+    history.replaceState(history.state, "", address);
+    if (text !== before) this.#socket?.reconnect();
+  }
+
+  /** Say what is wrong with the filter, or that nothing matches. */
+  #say(text) {
+    const input = document.querySelector("#filter input");
+    input?.setAttribute("aria-invalid", String(Boolean(text)));
+    const place = this.querySelector(".nothing");
+    place.textContent = text;
+    place.hidden = !text;
+  }
+
+  #matching = null;
+
+  #count(matching, total) {
+    const place = document.querySelector("[data-count-of=rows]");
+    if (matching !== undefined && matching !== null) {
+      this.#matching = [Number(matching), Number(total)];
+      if (Number(matching) === 0) this.#say(this.query ? "Nothing matches this filter." : "");
+    } else if (this.#matching) this.#matching = this.#matching.map((count) => count + 1);
+    else this.#matching = [Number(place?.textContent ?? 0), Number(place?.textContent ?? 0)];
+    const [found, all] = this.#matching.map((count) => count.toLocaleString("en"));
+    if (place) place.textContent = this.query ? `${found} of ${all}` : all;
+  }
+
+  // ── Time ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #setMode(mode) {
+    this.#mode = mode;
+    localStorage.setItem("time-mode", mode);
+    this.#paint();
+  }
+
+  #paint(rows = this.#body.children) {
+    const started = Date.parse(document.getElementById("console").dataset.started);
+    const selected = this.#selected ? Number(this.#selected.dataset.t) : 0;
+    for (const row of rows) {
+      if (row.dataset.t === undefined) continue;
+      const before = Number(row.previousElementSibling?.dataset.t ?? row.dataset.t);
+      row.firstElementChild.textContent = timeText(this.#mode, Number(row.dataset.t), { before, selected, started });
+    }
+  }
+
+  // ── Selecting and folding ───────────────────────────────────────────────────────────────────────────────────────
+
+  #clicked({ target }) {
+    const row = target.closest("#timeline tr");
+    if (!row) return;
+    if (target.closest(".fold")) this.#toggleFold(row);
+    else if (target.closest("[data-page]")) this.#openFold(this.#foldOf(row), target.closest("[data-page]").dataset.page);
+    else if (row.dataset.seq) this.#select(row, true);
+  }
+
+  #clickedElsewhere(event) {
+    const { target } = event;
+    if (target.closest?.("#new-pill")) this.#jumpToTail();
+    const pause = target.closest?.("[data-pause]");
+    if (pause) this.#pause(pause);
+    const go = target.closest?.("[data-go]");
+    const filter = target.closest?.("[data-filter]");
+    if (go || filter) event.preventDefault();
+    if (go) this.goTo(Number(go.dataset.go));
+    if (filter) {
+      document.querySelector("#filter input").value = filter.dataset.filter;
+      this.#filter(filter.dataset.filter);
+    }
+  }
+
+  #pause(button) {
+    this.#paused = !this.#paused;
+    button.setAttribute("aria-pressed", String(this.#paused));
+    if (!this.#paused) this.#jumpToTail();
+  }
+
+  #pressed(event) {
+    const rows = [...this.#body.children].filter((row) => row.dataset.seq && !row.hasAttribute("data-future"));
+    const at = rows.indexOf(this.#selected);
+    const page = Math.max(1, Math.floor(this.clientHeight / 28) - 2);
+    const moves = { ArrowUp: at - 1, ArrowDown: at + 1, PageUp: at - page, PageDown: at + page, Home: 0, End: rows.length - 1 };
+    if (event.key in moves) {
+      const next = rows[Math.max(0, Math.min(rows.length - 1, at < 0 && event.key !== "Home" ? rows.length - 1 : moves[event.key]))];
+      if (next) this.#select(next, false);
+    } else if (event.key === "Enter" && this.#selected) this.#select(this.#selected, true);
+    else if (["ArrowRight", "ArrowLeft"].includes(event.key) && this.#selected?.dataset.members === "true") {
+      if ((event.key === "ArrowRight") !== (this.#selected.dataset.open === "true")) this.#toggleFold(this.#selected);
+    } else return;
+    event.preventDefault();
+  }
+
+  #select(row, asked) {
+    this.#selected?.removeAttribute("aria-selected");
+    this.#selected = row;
+    row.setAttribute("aria-selected", "true");
+    row.scrollIntoView({ block: "nearest" });
+    if (this.#mode === "selected") this.#paint();
+    clearTimeout(this.#opening);
+    this.#opening = setTimeout(() => this.#open(row, asked), asked ? 0 : OPEN_DELAY);
+  }
+
+  #open(row, asked) {
+    htmx.ajax("GET", `${this.dataset.eventUrl}${row.dataset.seq}/`, { target: "#event-pane", swap: "innerHTML" });
+    if (!asked) return;
+    showTab("event");
+    document.getElementById("console").dataset.side = "open";
+  }
+
+  #foldOf(member) {
+    let row = member;
+    while (row?.dataset.member) row = row.previousElementSibling;
+    return row;
+  }
+
+  #toggleFold(row) {
+    const open = row.dataset.open === "true";
+    for (const other of this.#body.querySelectorAll("tr[data-open=true]")) this.#closeFold(other);
+    if (!open) this.#openFold(row, "");
+  }
+
+  #closeFold(row) {
+    delete row.dataset.open;
+    row.querySelector(".fold")?.setAttribute("aria-expanded", "false");
+    for (const member of this.#body.querySelectorAll("tr[data-member]")) member.remove();
+  }
+
+  /** Show a page of what a row gathers; only one row is open at a time, which keeps the page small. */
+  async #openFold(row, page) {
+    const response = await fetch(`${this.dataset.eventUrl}${row.dataset.seq}/members${page}`);
+    if (!response.ok) return notify(`The members of this row could not be fetched (HTTP ${response.status}).`);
+    const table = document.createElement("template");
+    table.innerHTML = `<table><tbody>${await response.text()}</tbody></table>`;
+    for (const member of this.#body.querySelectorAll("tr[data-member]")) member.remove();
+    row.dataset.open = "true";
+    row.querySelector(".fold")?.setAttribute("aria-expanded", "true");
+    row.after(...table.content.querySelectorAll("tr"));
+    this.#paint(this.#body.querySelectorAll("tr[data-member]"));
+  }
+
+  /** @param {number} seq a row to show and select, wherever it is */
+  async goTo(seq) {
+    let row = document.getElementById(`row-${seq}`);
+    if (!row) {
+      const page = await this.#fetch({ after: Math.max(0, seq - 40) });
+      if (!page) return;
+      this.#replaceAll(page.rows, { top: false, tail: !page.more });
+      row = document.getElementById(`row-${seq}`) ?? this.#rows.findLast((one) => Number(one.dataset.seq) <= seq) ?? this.#rows[0];
+    }
+    if (!row) return;
+    this.#select(row, true);
+    row.scrollIntoView({ block: "center" });
+  }
+
+  // ── Replay ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Show the timeline as it stood at a moment of the session; the newest call wins.
+   * @param {number | null} tUs microseconds since the session began; null shows all of it again
+   */
+  async replayTo(tUs) {
+    const turn = ++this.#turn;
+    this.#replay = tUs;
+    if (tUs === null) {
+      for (const row of this.#body.children) for (const name of ["data-future", "data-playhead"]) row.removeAttribute(name);
+      return this.#jumpToTail();
+    }
+    await this.#loadAround(tUs);
+    if (turn !== this.#turn) return;
+    let head = null;
+    for (const row of this.#rows) {
+      const future = Number(row.dataset.t) > tUs;
+      row.toggleAttribute("data-future", future);
+      row.removeAttribute("data-playhead");
+      if (!future) head = row;
+    }
+    head?.setAttribute("data-playhead", "");
+    head?.scrollIntoView({ block: "nearest" });
+  }
+
+  /**
+   * @param {number} tUs where the replay stands
+   * @param {1 | -1} direction
+   * @returns {Promise<number | null>} the moment of the next row in that direction; null when there is none
+   */
+  async stepFrom(tUs, direction) {
+    await this.#loadAround(tUs);
+    const moments = this.#rows.map((row) => Number(row.dataset.t));
+    const found = direction > 0 ? moments.find((t) => t > tUs) : moments.findLast((t) => t < tUs);
+    return found ?? null;
+  }
+
+  /** See that the page holds the rows on both sides of a moment. */
+  async #loadAround(tUs) {
+    const [first, last] = [this.#rows[0], this.#rows.at(-1)];
+    const inside = first && (this.#whole.top || Number(first.dataset.t) < tUs) && (this.#whole.tail || Number(last.dataset.t) > tUs);
+    if (inside || this.#loading) return;
+    const page = await this.#fetch({ around_us: Math.round(tUs) });
+    if (!page) return;
+    this.#body.replaceChildren(...page.rows);
+    this.#whole = { top: page.rows.length < PAGE / 2, tail: !page.more };
+    this.#paint();
+  }
+
+  get #body() {
+    return this.querySelector("#timeline");
+  }
+
+  /** The rows themselves, without what an open one has under it. */
+  get #rows() {
+    return [...this.#body.children].filter((row) => row.id);
+  }
+}
+
+customElements.define("event-timeline", EventTimeline);

@@ -1,0 +1,179 @@
+"""What every test stands on: settings that touch nobody's data, a simulator, a running console, a spoken sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(tempfile.mkdtemp(prefix="realtime-console-tests-")).resolve()
+START_WITHIN = 60  # seconds; the first start collects static files, on a machine that also runs everything else
+STOP_WITHIN = 15  # seconds
+
+SHIELDED = {
+    "CONSOLE_ALLOWED_HOSTS": "127.0.0.1,localhost",
+    "CONSOLE_TOKEN": "",
+    "DATABASE_URL": "",
+    "HOST": "",
+    "OPENAI_API_KEY": "",
+    "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
+    "OPEN_METEO_URL": "http://127.0.0.1:9/v1/forecast",
+    "PORT": "",
+    "REALTIME_PROVIDER": "",
+    "REALTIME_UPSTREAM_DIALECT": "ga",
+    "REALTIME_UPSTREAM_KEY": "",
+    "REALTIME_UPSTREAM_URL": "",
+}
+"""The environment of every test: nobody's key, database or ``.env`` counts, and nothing outside is reached (port 9)."""
+
+# Here and not in pyproject.toml: pytest-django would read the settings before this file could shield them.
+os.environ.update(SHIELDED, CONSOLE_DATA_DIR=str(DATA_DIR), DJANGO_SETTINGS_MODULE="console.settings")
+assert settings.CONSOLE_DATA_DIR == DATA_DIR  # read now: pytest-django sets up only what has been
+(DATA_DIR / "static").mkdir()  # WhiteNoise warns when there is none
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(DATA_DIR, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Browser tests come last, as Playwright's loop then runs to the end; benchmarks only when asked for."""
+    if "bench" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("bench")])
+        items[:] = [item for item in items if not item.get_closest_marker("bench")]
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+def utterance(text: str) -> bytes:
+    """Real speech, PCM16 24 kHz mono; skips the test where there is no voice to make it."""
+    from realtime.simulator.voice import speak  # noqa: PLC0415  (after the shield)
+
+    try:
+        return speak(text, "alloy", 1.0, "espeak")
+    except (RuntimeError, OSError) as error:
+        pytest.skip(f"no speech can be made here: {error}")
+
+
+@pytest.fixture(scope="session")
+def spoken() -> bytes:
+    """A sentence and one second of silence, PCM16 24 kHz mono: a turn for voice activity detection."""
+    return utterance("What is the weather in Lisbon?") + bytes(24_000 * 2)
+
+
+@pytest.fixture
+def simulator() -> Iterator[Any]:
+    """A real simulator on a port and a loop of its own: ``simulator.url`` is what a client dials."""
+    from realtime.simulator.server import SimulatorOptions, SimulatorServer  # noqa: PLC0415  (after the shield)
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="simulator")
+    thread.start()
+    server = SimulatorServer(host="127.0.0.1", port=0, options=SimulatorOptions(latency_ms=5, pace=40))
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result()
+    yield server
+    asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+class Weather(http.server.BaseHTTPRequestHandler):
+    """A forecast in open-meteo's form: 21.5 °C, 12 km/h, partly cloudy, wherever one asks."""
+
+    def do_GET(self) -> None:
+        """Answer any place."""
+        body = json.dumps(
+            {
+                "current_units": {"temperature_2m": "°C", "wind_speed_10m": "km/h"},
+                "current": {"temperature_2m": 21.5, "wind_speed_10m": 12.0, "weather_code": 2},
+            }
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def weather_url() -> Iterator[str]:
+    """Where a forecast can be had without leaving this machine."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Weather) as server:
+        thread = threading.Thread(target=server.serve_forever, name="weather")
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/v1/forecast"
+        server.shutdown()
+        thread.join()
+
+
+@dataclass
+class Console:
+    """A console running as people run it, in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    """Ends in ``/``."""
+    data_dir: Path
+    log: Path
+    """What it has written to its terminal."""
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        """Ask it to stop; returns its exit status."""
+        self.process.send_signal(signum)
+        return self.process.wait(STOP_WITHIN)
+
+
+def start_console(folder: Path, *arguments: str, **environment: str) -> Console:
+    """Start ``manage.py console`` on a free port with its data in ``folder``; fails with its words when it does not."""
+    log = folder / "terminal.log"
+    with log.open("wb") as terminal:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "console", "--port", "0", *arguments],
+            cwd=ROOT,
+            env={**os.environ, "CONSOLE_DATA_DIR": str(folder / "data"), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+        )
+    assert process.stdout is not None
+    timer = threading.Timer(START_WITHIN, process.kill)
+    timer.start()
+    said = process.stdout.readline().decode()
+    timer.cancel()
+    process.stdout.close()
+    address = re.search(r"http://\S+/", said)
+    if address is None:
+        process.kill()
+        process.wait()
+        pytest.fail(f"the console did not start: {said}{log.read_text()}")
+    return Console(process, address[0], folder / "data", log)
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory, weather_url: str) -> Iterator[Console]:
+    """One console for all browser tests; each opens sessions of its own. It must end well."""
+    console = start_console(tmp_path_factory.mktemp("app"), OPEN_METEO_URL=weather_url)
+    yield console
+    status = console.stop()
+    said = console.log.read_text()
+    assert (status, "Traceback" in said) == (0, False), said
