@@ -21,10 +21,12 @@ run: $(VENV)/run.stamp ## install what is missing and serve the console on http:
 	@exec $(PYTHON) manage.py console $(if $(HOST),--host '$(HOST)') $(if $(PORT),--port '$(PORT)')
 
 test: $(VENV)/test.stamp browser ## everything: style, types, templates, then the suite
-	@$(PYTHON) -m ruff check .
-	@$(PYTHON) -m mypy
-	@if [ -d templates ]; then find templates -name '*.html' -exec $(VENV)/bin/djade --check --target-version 5.2 {} +; fi
-	@$(PYTHON) -W ignore::DeprecationWarning -m pytest $(PYTEST)
+	@failed=; \
+	$(PYTHON) -m ruff check . || failed=1; \
+	$(PYTHON) -m mypy || failed=1; \
+	find templates -name '*.html' -exec $(VENV)/bin/djade --check --target-version 5.2 {} + || failed=1; \
+	$(PYTHON) -m pytest $(PYTEST) || failed=1; \
+	test -z "$$failed"
 
 style: $(VENV)/test.stamp ## put imports, Python and templates into their form
 	@$(PYTHON) -m ruff check --fix .

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.template.loader import render_to_string
-from django.utils.timesince import timesince
 
 from console.forms import SessionSettingsForm
 from console.models import Entry, Preset, Session
@@ -94,7 +93,8 @@ def replace_timeline(shown: Sequence[Row]) -> str:
 
 def member_rows(shown: Sequence[Row], earlier: int, later: int) -> str:
     """A page of what a fold gathers, to stand under its row; so many come before and after it."""
-    return render_to_string("console/_members.html", {"rows": shown, "earlier": earlier, "later": later, "last_seq": shown[-1].seq if shown else 0})
+    view = {"rows": shown, "earlier": earlier, "later": later, "last_seq": shown[-1].seq if shown else 0}
+    return render_to_string("console/_members.html", view)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,8 @@ class RailSession:
 
     session: Session
     title: str
-    age: str
+    """Its name; empty when nobody gave it one: then the page shows when it began."""
+    started: str
     glyph: str
     failed: bool
     duration: str
@@ -169,8 +170,8 @@ def rail_session(session: Session) -> RailSession:
     """A session as the rail and the library show it."""
     return RailSession(
         session=session,
-        title=session.label or f"{session.provider or session.source} · {session.started_at:%d %b %H:%M}",
-        age=timesince(session.started_at).split(",")[0],
+        title=session.label,
+        started=session.started_at.isoformat(),
         glyph="●" if session.is_live else "!" if failed(session) else "○",
         failed=failed(session),
         duration=lines.seconds(session.duration_us / 1e6),

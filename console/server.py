@@ -190,7 +190,8 @@ class CompleteServer(Server):
     def listening(self) -> None:
         """Called by ``run`` when everything is made and the loop is not yet running; tells the port."""
         self.ws_factory.protocol = CompleteProtocol
-        self.ready(self.listening_addresses[0][1])
+        # Not before the loop runs: only then are signals heard, and who reads "ready" may send one at once.
+        reactor.callWhenRunning(reactor.callLater, 0, self.ready, self.listening_addresses[0][1])
 
     def listen_error(self, failure: Any) -> None:
         """Keep why, for ``run`` to raise."""

@@ -182,6 +182,8 @@ class Watch:
     """Ids of the conversation's items as the page has them."""
     in_force: dict[str, Any] | None = None
     rail_due: float = 0.0
+    live: bool = True
+    """Whether more is to come."""
 
     def catch_up(self) -> list[str]:
         """Messages that bring the page up to date, none when it is. Call again until nothing comes.
@@ -189,6 +191,7 @@ class Watch:
         Rows travel by themselves: an HTML parser that has seen another element first would drop them.
         """
         session = Session.objects.get(pk=self.session_id)
+        self.live = session.is_live
         rest: list[str] = []
         first = self.conversation is None
         if self.conversation is None:
@@ -265,4 +268,4 @@ def newest(rows: Any, limit: int) -> list[Entry]:
 
 def _is_notice(entry: Entry) -> bool:
     """Whether the reader is told in a sentence of its own, not only by a row."""
-    return entry.type in ("problem", "error") or (entry.kind == "close" and entry.level == "error")
+    return entry.level == "error" and (entry.kind != "ev" or entry.type == "error")

@@ -98,7 +98,7 @@ def resample(pcm: bytes, rate_from: int, rate_to: int) -> bytes:
         kernel = np.sinc(taps * cutoff) * np.hamming(taps.size)
         x = np.convolve(x, kernel / kernel.sum(), mode="same")[: x.size]
     positions = np.arange(int(x.size * rate_to / rate_from)) * (rate_from / rate_to)
-    return np.clip(np.rint(np.interp(positions, np.arange(x.size), x)), -32768, 32767).astype("<i2").tobytes()
+    return bytes(np.clip(np.rint(np.interp(positions, np.arange(x.size), x)), -32768, 32767).astype("<i2").tobytes())
 
 
 def wav(pcm: bytes, rate: int = RATE, channels: int = 1) -> bytes:

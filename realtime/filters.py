@@ -131,7 +131,7 @@ class Is(Term):
             return level(entry) == self.value
         if self.value == "note":
             return entry.kind == "note"
-        return is_stream(entry.type) and (self.value == "fold" or "audio" in entry.type and "transcript" not in entry.type)
+        return is_stream(entry.type) and (self.value == "fold" or ("audio" in entry.type and "transcript" not in entry.type))
 
 
 class Item(Term):
@@ -179,7 +179,7 @@ class Word(Term):
 
 
 OPERATORS: tuple[type[Term], ...] = (Type, Direction, Is, Item, Response)
-HELP = [operator.help for operator in (*OPERATORS, Word)]
+HELP = [*(operator.help for operator in OPERATORS), Word.help]
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,7 @@ class SessionRunner:
             self._finish("console", None, "cancelled while connecting")
             raise
         try:
+            await self.flush()
             async for message in self.upstream:
                 await self._receive(message)
         finally:
@@ -198,11 +199,11 @@ class SessionRunner:
             self.player.stop(why)
         for call in self.protocol.calls_to_run():
             self._start(self._run_tool(call), f"tool {call.name}")
+        if self.upstream is None:
+            return  # still dialling: the protocol holds the frames, and nothing is told as sent that was not
         async with self._send_lock:
             for frame in self.protocol.frames_to_send():
                 self.tap.record(self.timeline.event(parse(frame.raw), "sent", frame.origin))
-                if self.upstream is None:
-                    continue
                 try:
                     await self.upstream.send(frame.raw)
                 except NotConnected as error:
@@ -247,11 +248,9 @@ class SessionRunner:
         ms = round((time.monotonic() - began) * 1000)
         self.note(
             "tool",
-            f"{call.name} answered in {ms} ms." if ok else str(output["error"]),
+            f"{call.name} answered in {ms} ms." if ok else f"{call.name}: {output['error']}",
             {"call_id": call.call_id, "name": call.name, "arguments": arguments, "output": output, "ok": ok, "ms": ms},
         )
-        if not ok:
-            self.note("problem", f"{call.name}: {output['error']}", {"call_id": call.call_id})
         self.protocol.answer_call(call, json.dumps(output, ensure_ascii=False))
         await self.flush()
 

@@ -64,6 +64,7 @@ def _changes(wanted: Mapping[str, Any], base: Mapping[str, Any], path: str) -> d
         elif value == before or _covers(before, value):
             continue
         elif key == "turn_detection" and _type(value) and _type(value) == _type(before):
+            assert before is not None  # it has a type
             found[key] = {k: v for k, v in value.items() if k == "type" or v != before.get(k)}
         else:
             found[key] = value

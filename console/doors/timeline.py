@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -21,6 +22,8 @@ PUSH_EVERY = 0.1
 """Seconds between two pushes to one viewer: more often is not seen, only paid for."""
 LOOK_EVERY = 1.0
 """Seconds after which a viewer looks by itself: a nudge that was lost costs a moment, nothing else."""
+LOOK_SELDOM = 30.0
+"""The same for a session that is over: only its name can still change."""
 NO_SESSION = 4004
 """Close code when there is no such session; the page does not try again."""
 
@@ -63,10 +66,8 @@ class TimelineConsumer(AsyncWebsocketConsumer):
                     for html in messages:
                         await self.send(text_data=html)
                     await asyncio.sleep(PUSH_EVERY)
-                try:
-                    await asyncio.wait_for(self.news.wait(), LOOK_EVERY)
-                except TimeoutError:
-                    pass  # look anyway
+                with contextlib.suppress(TimeoutError):  # then it looks all the same
+                    await asyncio.wait_for(self.news.wait(), LOOK_EVERY if self.watch.live else LOOK_SELDOM)
         except (Session.DoesNotExist, InvalidFilter) as error:
             await self.close(NO_SESSION, str(error)[:120])
         except asyncio.CancelledError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -92,9 +93,9 @@ class OpenChoice(forms.ChoiceField):
 
     def offer(self, value: str) -> None:
         """Show a value of somebody else's among the others."""
-        choices = list(self.choices)
-        if value and value not in (name for name, _ in choices):
-            self.choices = [*choices, (value, value)]
+        offered = [(str(name), str(label)) for name, label in self.widget.choices]
+        if value and value not in dict(offered):
+            self.choices = [*offered, (value, value)]
 
 
 class JSONText(forms.JSONField):
@@ -113,7 +114,9 @@ class SessionSettingsForm(ConsoleForm):
     base = forms.JSONField(required=False, widget=forms.HiddenInput)
     instructions = forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 5}))
     voice = OpenChoice(required=False, choices=partial(_named, "audio.output.voice"))
-    voice_id = forms.CharField(required=False, max_length=128, label="Custom voice", help_text="An id of a voice of your own; goes before the choice above.")
+    voice_id = forms.CharField(
+        required=False, max_length=128, label="Custom voice", help_text="The id of a voice of your own, instead of those above."
+    )
     speed = forms.FloatField(required=False, min_value=0.25, max_value=1.5)
     output_modality = OpenChoice(label="Answer in", choices=[("audio", "sound, with transcript"), ("text", "text only")], required=False)
     output_format = OpenChoice(required=False, choices=FORMATS)
@@ -129,7 +132,9 @@ class SessionSettingsForm(ConsoleForm):
     eagerness = OpenChoice(required=False, choices=partial(_named, "audio.input.turn_detection.eagerness"))
     create_response = forms.ChoiceField(required=False, choices=YES_NO)
     interrupt_response = forms.ChoiceField(required=False, choices=YES_NO)
-    transcription_model = OpenChoice(required=False, label="Transcription", choices=partial(_named, "audio.input.transcription.model", "off"))
+    transcription_model = OpenChoice(
+        required=False, label="Transcription", choices=partial(_named, "audio.input.transcription.model", "off")
+    )
     transcription_language = forms.CharField(required=False, max_length=35, label="Language")
     transcription_prompt = forms.CharField(required=False, label="Transcription prompt", max_length=4000)
     transcription_languages = forms.CharField(required=False, label="Languages", help_text="Codes with commas between them.")
@@ -396,8 +401,8 @@ def _object(value: Any) -> dict[str, Any]:
 
 def _first_sentence(text: str) -> str:
     flat = " ".join(text.split()).replace("`", "")
-    end = flat.find(". ")
-    return flat if end < 0 else flat[: end + 1]
+    found = re.match(r".*?[^.][a-z0-9)]\.(?= [A-Z]|$)", flat)
+    return found.group() if found else flat
 
 
 class PresetForm(ConsoleForm):

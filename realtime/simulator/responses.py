@@ -275,7 +275,7 @@ class Response:
 
     def _over_limit(self) -> bool:
         limit = self.session["max_output_tokens"]
-        return limit != "inf" and sum(made["text"] + made["audio"] for made in self._made()) >= limit
+        return limit != "inf" and int(limit) <= sum(made["text"] + made["audio"] for made in self._made())
 
 
 def _part(kind: str, said: str) -> dict[str, Any]:

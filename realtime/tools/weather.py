@@ -42,7 +42,7 @@ async def _run(arguments: dict[str, Any], context: ToolContext) -> dict[str, Any
 
 async def _ask(url: str, lat: float, lng: float) -> dict[str, Any]:
     """Ask the service; every way this can go wrong is a sentence."""
-    wanted = {"latitude": lat, "longitude": lng, "current": "temperature_2m,wind_speed_10m,weather_code"}
+    wanted: dict[str, str | float] = {"latitude": lat, "longitude": lng, "current": "temperature_2m,wind_speed_10m,weather_code"}
     try:
         async with asyncio.timeout(TIMEOUT), httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
             response = await client.get(url, params=wanted)

@@ -10,7 +10,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from console.server import CompleteServer  # noqa: E402
+from console.server import CompleteServer
 
 MEGABYTE = 1_000_000
 awake = asyncio.Event()

@@ -16,9 +16,9 @@ FLOORS = [
     {"console.forms"},
     {"console.lifecycle"},
     {"console.live", "console.logfiles", "console.sound"},
-    {"console.recorder", "console.access", "console.providers"},
+    {"console.recorder", "console.access", "console.providers", "console.migrations"},
     {"console.models"},
-    {"console.settings", "console.static", "console.migrations", "console.apps"},
+    {"console.settings", "console.static", "console.apps"},
     # ── Django ends here ──
     {"realtime.simulator", "realtime.testing"},
     {"realtime.runner"},

@@ -176,7 +176,7 @@ class TestTools:
         async with stage(*calling("set_memory", arguments)) as play:
             output, _ = await play.upstream.expect("conversation.item.create", "response.create")
             assert "error" in json.loads(output["item"]["output"])
-            assert play.notes("problem")[0].startswith("set_memory: ")
+            assert play.notes("tool")[0].startswith("set_memory: ")
 
     async def test_a_failing_tool_does_not_end_the_session(self) -> None:
         """A defect inside a tool is answered, shown, and the session goes on."""

@@ -45,7 +45,7 @@ def test_the_address_follows_from_the_base_url(base: str, url: str) -> None:
 
 def test_an_unknown_provider_is_named() -> None:
     """Asking for a provider that is not configured names it and those that are."""
-    with pytest.raises(UnknownProvider, match='"azure".*simulator'):
+    with pytest.raises(UnknownProvider, match=r'"azure".*simulator'):
         choose({"simulator": Provider("simulator", "ws://x")}, "azure")
 
 

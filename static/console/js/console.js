@@ -9,6 +9,7 @@ import "./level.js";
 import "./weather-map.js";
 import "./session-player.js";
 import "./session-clock.js";
+import "./local-time.js";
 import "./event-json.js";
 import "./timeline.js";
 import "./panes.js";

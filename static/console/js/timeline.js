@@ -20,6 +20,9 @@ class EventTimeline extends HTMLElement {
   #paused = false;
   #whole = { top: false, tail: true }; // whether the page's first and last rows are the session's
   #waiting = 0; // rows that came and are not shown
+  #matching = 0; // rows that match the filter
+  #total = 0; // rows there are; while a filter is on, as of the last page fetched
+  #countedTo = 0;
   #loading = false;
   #mode = "start";
   #selected = null;
@@ -31,6 +34,8 @@ class EventTimeline extends HTMLElement {
 
   connectedCallback() {
     this.lastSeq = Number(this.dataset.lastSeq);
+    this.#matching = this.#total = Number(this.dataset.total);
+    this.#countedTo = Number(this.#rows.at(-1)?.dataset.seq ?? 0);
     this.#whole.top = this.dataset.more !== "true";
     this.#mode = localStorage.getItem("time-mode") ?? "start";
     this.#listeners = new AbortController();
@@ -86,13 +91,15 @@ class EventTimeline extends HTMLElement {
       else if (this.#paused || !this.#whole.tail || (!this.#following && this.#rows.length >= MOST_ROWS)) {
         this.#whole.tail = false;
         this.#waiting += 1;
+        this.#add(row);
       } else {
         this.#body.append(row);
         added.push(row);
+        this.#add(row);
       }
     }
+    this.#showCount();
     this.#paint(added);
-    if (added.length) this.#count();
     if (this.#following && !this.#paused) {
       this.#trimTop();
       this.#toTail();
@@ -100,6 +107,15 @@ class EventTimeline extends HTMLElement {
       this.#waiting += added.length;
       this.#pill();
     }
+  }
+
+  /** Count a row that has not been seen before; one that came again after a new connection has been. */
+  #add(row) {
+    const seq = Number(row.dataset.seq);
+    if (seq <= this.#countedTo) return;
+    this.#countedTo = seq;
+    this.#matching += 1;
+    this.#total += 1;
   }
 
   #replaceRow(known, row) {
@@ -208,7 +224,7 @@ class EventTimeline extends HTMLElement {
       }
       const table = document.createElement("template");
       table.innerHTML = `<table><tbody>${html}</tbody></table>`;
-      this.#count(response.headers.get("X-Matching"), response.headers.get("X-Total"));
+      this.#counted(response);
       return { rows: [...table.content.querySelectorAll("tr")], more: response.headers.get("X-Has-More") === "true" };
     } catch {
       notify("The console does not answer: these rows could not be fetched.");
@@ -234,7 +250,6 @@ class EventTimeline extends HTMLElement {
       this.query = before;
       return;
     }
-    this.#say("");
     this.#replaceAll(page.rows, { top: !page.more, tail: true });
     const address = new URL(location.href);
     if (text) address.searchParams.set("q", text);
@@ -252,16 +267,17 @@ class EventTimeline extends HTMLElement {
     place.hidden = !text;
   }
 
-  #matching = null;
+  /** @param {Response} response an answer with rows, which says how many match and how many there are */
+  #counted(response) {
+    this.#matching = Number(response.headers.get("X-Matching"));
+    this.#total = Number(response.headers.get("X-Total"));
+    this.#say(this.query && !this.#matching ? "Nothing matches this filter." : "");
+    this.#showCount();
+  }
 
-  #count(matching, total) {
+  #showCount() {
     const place = document.querySelector("[data-count-of=rows]");
-    if (matching !== undefined && matching !== null) {
-      this.#matching = [Number(matching), Number(total)];
-      if (Number(matching) === 0) this.#say(this.query ? "Nothing matches this filter." : "");
-    } else if (this.#matching) this.#matching = this.#matching.map((count) => count + 1);
-    else this.#matching = [Number(place?.textContent ?? 0), Number(place?.textContent ?? 0)];
-    const [found, all] = this.#matching.map((count) => count.toLocaleString("en"));
+    const [found, all] = [this.#matching, this.#total].map((count) => count.toLocaleString("en"));
     if (place) place.textContent = this.query ? `${found} of ${all}` : all;
   }
 
