@@ -113,6 +113,8 @@ class CompleteProtocol(WebSocketProtocol):
                 self.denial["body"] += message.get("body", b"")
                 if not message.get("more_body", False):
                     self.deny()
+            case "websocket.send" if self.state in (self.STATE_CLOSING, self.STATE_CLOSED):
+                raise ConnectionResetError("The other side is gone.")  # as ASGI says since 2.4
             case "websocket.send" if self.state == self.STATE_OPEN:
                 if (text := message.get("text")) is not None:
                     self.sendMessage(text.encode(), False)

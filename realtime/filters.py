@@ -11,6 +11,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import shlex
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -34,7 +35,7 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Term:
+class Term(ABC):
     """One word of a filter."""
 
     value: str
@@ -42,16 +43,16 @@ class Term:
     name: ClassVar[str] = ""
     help: ClassVar[str] = ""
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027  (most operators take any value)
         """Raise InvalidFilter when the value makes no sense for this operator."""
 
+    @abstractmethod
     def lookups(self) -> tuple[Lookup, ...]:
         """The condition without its sign."""
-        raise NotImplementedError
 
+    @abstractmethod
     def holds(self, entry: Entry) -> bool:
         """Whether an entry meets the condition, without its sign."""
-        raise NotImplementedError
 
     def matches(self, entry: Entry) -> bool:
         """Whether an entry is let through."""

@@ -109,8 +109,9 @@ class SessionRunner:
         self.note("state", "Closing.", {"state": "closing"})
         if self.upstream is not None:
             try:
-                await asyncio.wait_for(self.upstream.close(1000), CLOSE_TIMEOUT)
-                await asyncio.wait_for(self._ended.wait(), CLOSE_TIMEOUT)
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await self.upstream.close(1000)
+                    await self._ended.wait()
             except TimeoutError:
                 log.info("the API did not answer the close within %s s", CLOSE_TIMEOUT)
 

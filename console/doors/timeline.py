@@ -67,11 +67,13 @@ class TimelineConsumer(AsyncWebsocketConsumer):
                         await self.send(text_data=html)
                     await asyncio.sleep(PUSH_EVERY)
                 with contextlib.suppress(TimeoutError):  # then it looks all the same
-                    await asyncio.wait_for(self.news.wait(), LOOK_EVERY if self.watch.live else LOOK_SELDOM)
+                    # Not wait_for: in Python 3.11 it can swallow the cancellation that ends this task.
+                    async with asyncio.timeout(LOOK_EVERY if self.watch.live else LOOK_SELDOM):
+                        await self.news.wait()
         except (Session.DoesNotExist, InvalidFilter) as error:
             await self.close(NO_SESSION, str(error)[:120])
-        except asyncio.CancelledError:
-            raise
+        except OSError:
+            log.debug("the page that showed %s is gone", self.session_id)
         except Exception:
             log.exception("showing %s failed", self.session_id)
             await self.close(1011, "The console failed to show this; reconnecting.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -188,11 +189,10 @@ class _Conversation:
                 await self.connection.close(*self.session.close)
                 return
             due = self.session.next_at()
-            try:
-                wait = None if due is None else max(0.0, due - time.monotonic())
-                await asyncio.wait_for(self.changed.wait(), wait)
-            except TimeoutError:
-                continue
+            # Not wait_for: in Python 3.11 it can swallow the cancellation that ends this task.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if due is None else max(0.0, due - time.monotonic())):
+                    await self.changed.wait()
 
     async def _work(self, key: int, work: Work) -> None:
         self.session.work_done(key, await self.server.do(work))

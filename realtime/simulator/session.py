@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from realtime.audio import duration_ms, to_pcm24
-from realtime.simulator import brain, usage
-from realtime.simulator.buffer import InputBuffer, SpeechStarted, SpeechStopped
-from realtime.simulator.config import LOGPROBS, Config
+from realtime.audio import duration_ms
+from realtime.simulator.answering import Answering
+from realtime.simulator.config import Config
+from realtime.simulator.hearing import Hearing
 from realtime.simulator.ids import Ids
-from realtime.simulator.items import Items, Stored, check, user_speech
+from realtime.simulator.items import Items, Stored, check
 from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.refusals import Refusal, invalid_value, missing, unknown_parameter, wrong_type
 from realtime.simulator.responses import Hear, Response, Script, Speak
-
-LARGEST_APPEND = 15 * 1024 * 1024
-"""Bytes of sound in one append."""
-RATE_LIMIT_DELAY = 0.04
-"""Seconds between response.done and rate_limits.updated in recorded traffic."""
-TOKENS_A_MINUTE = 40_000
-"""The limit the simulator pretends to have."""
 
 Work = Speak | Hear
 
@@ -59,22 +50,17 @@ class SimulatedSession:
         self.config = Config(self.ids.make("sess"), model, int(now()) + options.session_seconds)
         self.conversation_id = self.ids.make("conv")
         self.items = Items()
-        self.buffer = InputBuffer()
-        self.buffer.listen(self.config.detection)
-        self.active: Response | None = None
-        """The default-conversation response in progress."""
+        self.hearing = Hearing(self)
+        self.answering = Answering(self)
         self.close: tuple[int, str] | None = None
         """Set when the session is over: close code and reason."""
-        self.used_tokens = 0
         self._out: list[str] = []
         self._lives: dict[int, Life] = {}
         self._count = 0
         self._work: list[tuple[int, Work]] = []
         self._event_id: str | None = None
-        self._quiet_since = 0
-        """Counts what ends an idle wait: speech, responses."""
         self.emit("session.created", session=self.config.session)
-        self._begin(self._expire())
+        self.begin(self._expire())
 
     # ── In ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -136,7 +122,8 @@ class SimulatedSession:
 
     # ── Scripts ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _begin(self, script: Script, response: Response | None = None) -> None:
+    def begin(self, script: Script, response: Response | None = None) -> None:
+        """Run a script beside the others; of a response's, say whose it is."""
         self._count += 1
         self._lives[self._count] = Life(script, None, response)
         self._go_on(self._count, None)
@@ -156,11 +143,15 @@ class SimulatedSession:
             life.due = None
             self._work.append((key, wanted))
 
-    def _end(self, response: Response) -> None:
+    def end(self, response: Response) -> None:
         """Stop a response's script wherever it stands."""
         for key, life in list(self._lives.items()):
             if life.response is response:
                 del self._lives[key]
+
+    def responses(self) -> list[Response]:
+        """Those in progress, out-of-band ones too."""
+        return [life.response for life in self._lives.values() if life.response is not None]
 
     def _expire(self) -> Script:
         yield float(self.options.session_seconds)
@@ -173,107 +164,28 @@ class SimulatedSession:
 
     def _session_update(self, data: dict[str, Any]) -> None:
         self.config.update(data.get("session"))
-        self.buffer.listen(self.config.detection)
+        self.hearing.buffer.listen(self.config.detection)
         self.emit("session.updated", session=self.config.session)
-
-    # ── Sound coming in ────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _append(self, data: dict[str, Any]) -> None:
-        audio = data.get("audio")
-        if audio is None:
-            raise missing("audio")
-        if not isinstance(audio, str):
-            raise wrong_type("audio", "a string", audio)
-        pcm = self._decoded(audio, "audio")
-        for found in self.buffer.append(pcm, self.ids.make("item")):
-            if isinstance(found, SpeechStarted):
-                self._speech_started(found)
-            else:
-                self._speech_stopped(found)
-
-    def _decoded(self, audio: str, path: str) -> bytes:
-        if len(audio) * 3 // 4 > LARGEST_APPEND:
-            raise Refusal("invalid_value", f"Invalid '{path}': at most 15 MiB of audio fit into one event.", path)
-        try:
-            sound = base64.b64decode(audio, validate=True)
-        except (binascii.Error, ValueError):
-            raise Refusal("invalid_value", f"Invalid '{path}'. Expected base64-encoded audio bytes.", path) from None
-        return to_pcm24(sound, self.config.session["audio"]["input"]["format"]["type"])
-
-    def _speech_started(self, found: SpeechStarted) -> None:
-        self._quiet_since += 1
-        self.emit("input_audio_buffer.speech_started", audio_start_ms=found.audio_start_ms, item_id=found.item_id)
-        detection = self.config.detection or {}
-        if self.active is not None and detection.get("interrupt_response"):
-            self._cancel(self.active, "turn_detected")
-
-    def _speech_stopped(self, found: SpeechStopped) -> None:
-        self.emit("input_audio_buffer.speech_stopped", audio_end_ms=found.audio_end_ms, item_id=found.item_id)
-        self._commit_speech(found.item_id, found.pcm)
-        if (self.config.detection or {}).get("create_response") and self.active is None:
-            self._respond({})
-
-    def _commit(self, data: dict[str, Any]) -> None:
-        item_id = self.buffer.item_id or self.ids.make("item")
-        self._commit_speech(item_id, self.buffer.commit())
-
-    def _commit_speech(self, item_id: str, pcm: bytes) -> None:
-        before = self.items.last
-        stored = user_speech(item_id, pcm)
-        self.items.add(stored)
-        self.emit("input_audio_buffer.committed", previous_item_id=before, item_id=item_id)
-        self._tell_added(stored)
-        if transcription := self.config.session["audio"]["input"]["transcription"]:
-            self._begin(self._transcribe(stored, transcription["model"]))
-
-    def _clear(self, data: dict[str, Any]) -> None:
-        self.buffer.clear()
-        self.emit("input_audio_buffer.cleared")
-
-    def _transcribe(self, stored: Stored, model: str) -> Script:
-        """Write down what the user said; it runs beside the response and may end after it."""
-        yield 0.05
-        text = yield from self._hear(stored)
-        ids = {"item_id": stored.item["id"], "content_index": 0}
-        streamed = [text] if model == "whisper-1" else usage.text_tokens(text)
-        if model == "gpt-realtime-whisper":
-            streamed[0] = f" {streamed[0]}"
-        for token in streamed:
-            yield 0.01
-            padding = self.ids.random(-len(token) % 16)
-            self.emit(f"{_TRANSCRIPTION}.delta", **ids, delta=token, obfuscation=padding)
-        extra = {}
-        if LOGPROBS in (self.config.session["include"] or []):
-            extra["logprobs"] = [
-                {"token": token, "logprob": -round(self.chance.random() / 4, 4), "bytes": list(token.encode())}
-                for token in streamed
-            ]
-        used = usage.transcription_usage(model, stored.audio_ms, text)
-        self.emit(f"{_TRANSCRIPTION}.completed", **ids, transcript=text, usage=used, **extra)
-
-    def _hear(self, stored: Stored) -> Generator[float | Work, Any, str]:
-        if stored.heard is None:
-            heard = yield Hear(stored.item["id"], stored.audio)
-            stored.heard = stored.heard or str(heard)
-        return stored.heard
 
     # ── Items ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _item_create(self, data: dict[str, Any]) -> None:
         item, audio = check(data.get("item"), "item")
-        pcm = self._decoded(audio.decode(), "item.content[0].audio") if audio else b""
-        stored = self._stored(item, pcm)
+        pcm = self.hearing.decoded(audio.decode(), "item.content[0].audio") if audio else b""
+        stored = self.stored(item, pcm)
         self.items.add(stored, data.get("previous_item_id"))
-        self._tell_added(stored)
+        self.tell_added(stored)
 
-    def _stored(self, item: dict[str, Any], pcm: bytes = b"") -> Stored:
+    def stored(self, item: dict[str, Any], pcm: bytes = b"") -> Stored:
+        """A client's item in the form in which the API keeps and tells it."""
         item_id = item.get("id") or self.ids.make("item")
         rest = {k: v for k, v in item.items() if k not in ("id", "type", "status", "object")}
         # A function_call_output is echoed without a status; everything else is complete at once.
         status = {} if item["type"] in ("function_call_output", "mcp_approval_response") else {"status": "completed"}
         return Stored({"id": item_id, "type": item["type"], **status, **rest}, audio=pcm, audio_ms=duration_ms(pcm))
 
-    def _tell_added(self, stored: Stored) -> None:
+    def tell_added(self, stored: Stored) -> None:
+        """An item that is complete at once has entered the conversation."""
         item_id = stored.item["id"]
         before = self.items.predecessor(item_id)
         self.emit("conversation.item.added", previous_item_id=before, item=stored.item)
@@ -302,124 +214,6 @@ class SimulatedSession:
         self.items.delete(item_id)
         self.emit("conversation.item.deleted", item_id=item_id)
 
-    # ── Responses ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _response_create(self, data: dict[str, Any]) -> None:
-        params = data.get("response") or {}
-        if not isinstance(params, dict):
-            raise wrong_type("response", "an object", params)
-        self._respond(params)
-
-    def _respond(self, params: dict[str, Any]) -> None:
-        apart = params.get("conversation", "auto") == "none"
-        if self.active is not None and not apart:
-            raise Refusal(
-                "conversation_already_has_active_response",
-                f"Conversation already has an active response in progress: {self.active.id}. Wait until the response is "
-                "finished before creating a new one.",
-            )
-        own = {k: v for k, v in params.items() if k not in ("conversation", "input", "metadata")}
-        session = self.config.merged(own, "response")
-        context = self._context(params)
-        conversation_id = None if apart else self.conversation_id
-        response = Response(self, session, context, conversation_id, params.get("metadata"))
-        if not apart:
-            self.active = response
-        self._quiet_since += 1
-        response.created()
-        self._begin(self._run(response), response)
-
-    def _context(self, params: dict[str, Any]) -> list[Stored]:
-        """What a response reads: its own input where it has one, else the conversation. Raises Refusal."""
-        given = params.get("input")
-        if given is None:
-            return list(self.items)
-        if not isinstance(given, list):
-            raise wrong_type("response.input", "an array of objects", given)
-        context = []
-        for index, item in enumerate(given):
-            if isinstance(item, dict) and item.get("type") == "item_reference":
-                stored = self.items.get(str(item.get("id")))
-                if stored is None:
-                    message = f"Item with id '{item.get('id')}' not found."
-                    raise Refusal("invalid_value", message, f"response.input[{index}].id")
-                context.append(stored)
-            else:
-                context.append(self._stored(check(item, f"response.input[{index}]")[0]))
-        return context
-
-    def _run(self, response: Response) -> Script:
-        for stored in response.context:
-            if stored.audio and stored.item.get("role") == "user":
-                yield from self._hear(stored)
-        latency = self.options.latency_ms / 1000 if self.options.latency_ms is not None else self.chance.uniform(0.12, 0.22)
-        yield from response.script(lambda: self._plan(response), latency, self.options.pace)
-        self._after(response)
-
-    def _plan(self, response: Response) -> brain.Plan:
-        session = response.session
-        choice = session["tool_choice"]
-        tools = {} if choice == "none" else {t["name"]: t for t in session["tools"] if t.get("type") == "function"}
-        forced = choice["name"] if isinstance(choice, dict) and choice.get("name") else "*" if choice == "required" else ""
-        said = [_said(stored) for stored in response.context]
-        if not said and session["instructions"]:
-            said = [brain.Said("system", session["instructions"])]
-        local = datetime.fromtimestamp(self.now()).astimezone()
-        plan = brain.plan(brain.Context(said, tools, forced, local))
-        if not self.config.model.startswith("gpt-realtime-2"):  # only the reasoning models speak before they call
-            plan = [step for step in plan if not (isinstance(step, brain.Say) and step.phase == "commentary")]
-        return plan
-
-    def _after(self, response: Response) -> None:
-        """A response has ended, by itself or cut."""
-        if response.deltas:
-            self.config.audio_spoken = True
-        if self.active is response:
-            self.active = None
-            self._begin(self._wait_for_speech(response))
-        self._begin(self._tell_rate_limits(response))
-
-    def _tell_rate_limits(self, response: Response) -> Script:
-        yield RATE_LIMIT_DELAY
-        self.used_tokens = min(TOKENS_A_MINUTE, self.used_tokens + sum(sum(s.tokens.values()) for s in response.context))
-        left = TOKENS_A_MINUTE - self.used_tokens
-        limit = {"name": "tokens", "limit": TOKENS_A_MINUTE, "remaining": left}
-        self.emit("rate_limits.updated", rate_limits=[{**limit, "reset_seconds": round(self.used_tokens * 60 / TOKENS_A_MINUTE, 3)}])
-        self.used_tokens = self.used_tokens // 2  # the window moves on
-
-    def _response_cancel(self, data: dict[str, Any]) -> None:
-        wanted = data.get("response_id")
-        found = self.active
-        if wanted is not None:
-            lives = (life.response for life in self._lives.values())
-            found = next((response for response in lives if response and response.id == wanted), None)
-        if found is None or found.done:
-            raise Refusal("response_cancel_not_active", "Cancellation failed: no active response found")
-        self._cancel(found, "client_cancelled")
-
-    def _cancel(self, response: Response, reason: str) -> None:
-        self._end(response)
-        response.finish("cancelled", {"type": "cancelled", "reason": reason})
-        self._after(response)
-
-    def _wait_for_speech(self, response: Response) -> Script:
-        """With ``idle_timeout_ms``: nobody has answered for so long after the answer was played; prompt again."""
-        timeout = (self.config.detection or {}).get("idle_timeout_ms")
-        if not timeout:
-            return
-        quiet_since, start = self._quiet_since, self.buffer.end_ms
-        playing = sum(duration_ms(output.pcm) for output in response.outputs)
-        yield (playing + timeout) / 1000
-        if quiet_since != self._quiet_since or self.config.detection is None or self.active is not None:
-            return
-        item_id, end = self.ids.make("item"), self.buffer.end_ms
-        grid = {"audio_start_ms": int(start) // 32 * 32, "audio_end_ms": int(end) // 32 * 32}
-        self.emit("input_audio_buffer.timeout_triggered", **grid, item_id=item_id)
-        self._commit_speech(item_id, self.buffer.silence_since(start))
-        if self.config.detection.get("create_response"):
-            self._respond({})
-
-
 def _read(raw: str) -> dict[str, Any]:
     """A client's frame as an event. Raises Refusal."""
     try:
@@ -440,26 +234,18 @@ def _id(data: dict[str, Any]) -> str:
     return item_id
 
 
-def _said(stored: Stored) -> brain.Said:
-    item = stored.item
-    kind = {"function_call": "call", "function_call_output": "output"}.get(item["type"], item.get("role") or "other")
-    text = item.get("output") if kind == "output" else stored.text
-    return brain.Said(kind, str(text or ""), str(item.get("name") or ""), str(item.get("arguments") or ""), str(item.get("call_id") or ""))
-
-
-_TRANSCRIPTION = "conversation.item.input_audio_transcription"
 _S = SimulatedSession
 _HANDLERS: dict[str, Callable[[SimulatedSession, dict[str, Any]], None]] = {
     "session.update": _S._session_update,
-    "input_audio_buffer.append": _S._append,
-    "input_audio_buffer.commit": _S._commit,
-    "input_audio_buffer.clear": _S._clear,
+    "input_audio_buffer.append": lambda session, data: session.hearing.append(data),
+    "input_audio_buffer.commit": lambda session, data: session.hearing.commit(data),
+    "input_audio_buffer.clear": lambda session, data: session.hearing.clear(data),
     "conversation.item.create": _S._item_create,
     "conversation.item.truncate": _S._item_truncate,
     "conversation.item.delete": _S._item_delete,
     "conversation.item.retrieve": _S._item_retrieve,
-    "response.create": _S._response_create,
-    "response.cancel": _S._response_cancel,
+    "response.create": lambda session, data: session.answering.create(data),
+    "response.cancel": lambda session, data: session.answering.cancel(data),
 }
 _FIELDS: dict[str, tuple[str, ...]] = {
     "session.update": ("session",),

@@ -1,0 +1,117 @@
+"""Hearing: what happens to the sound a client sends: turns are found in it, committed, and written down."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from realtime.audio import to_pcm24
+from realtime.simulator import usage
+from realtime.simulator.buffer import InputBuffer, SpeechStarted, SpeechStopped
+from realtime.simulator.config import LOGPROBS
+from realtime.simulator.items import Stored, user_speech
+from realtime.simulator.refusals import Refusal, missing, wrong_type
+from realtime.simulator.responses import Hear, Script, Speak
+
+if TYPE_CHECKING:
+    from realtime.simulator.session import SimulatedSession
+
+LARGEST_APPEND = 15 * 1024 * 1024
+"""Bytes of sound in one append."""
+_TRANSCRIPTION = "conversation.item.input_audio_transcription"
+
+
+class Hearing:
+    """One session's ear."""
+
+    def __init__(self, session: SimulatedSession) -> None:
+        self.session = session
+        self.buffer = InputBuffer()
+        self.buffer.listen(session.config.detection)
+
+    def append(self, data: dict[str, Any]) -> None:
+        """``input_audio_buffer.append``: no answer, but for what is heard in it."""
+        audio = data.get("audio")
+        if audio is None:
+            raise missing("audio")
+        if not isinstance(audio, str):
+            raise wrong_type("audio", "a string", audio)
+        pcm = self.decoded(audio, "audio")
+        for found in self.buffer.append(pcm, self.session.ids.make("item")):
+            if isinstance(found, SpeechStarted):
+                self._speech_started(found)
+            else:
+                self._speech_stopped(found)
+
+    def decoded(self, audio: str, path: str) -> bytes:
+        """Base64 in the session's input format → PCM16 24 kHz. Raises Refusal."""
+        if len(audio) * 3 // 4 > LARGEST_APPEND:
+            raise Refusal("invalid_value", f"Invalid '{path}': at most 15 MiB of audio fit into one event.", path)
+        try:
+            sound = base64.b64decode(audio, validate=True)
+        except (binascii.Error, ValueError):
+            raise Refusal("invalid_value", f"Invalid '{path}'. Expected base64-encoded audio bytes.", path) from None
+        return to_pcm24(sound, self.session.config.session["audio"]["input"]["format"]["type"])
+
+    def _speech_started(self, found: SpeechStarted) -> None:
+        self.session.answering.disturb()
+        self.session.emit("input_audio_buffer.speech_started", audio_start_ms=found.audio_start_ms, item_id=found.item_id)
+        detection = self.session.config.detection or {}
+        if detection.get("interrupt_response"):
+            self.session.answering.interrupt()
+
+    def _speech_stopped(self, found: SpeechStopped) -> None:
+        self.session.emit("input_audio_buffer.speech_stopped", audio_end_ms=found.audio_end_ms, item_id=found.item_id)
+        self.commit_speech(found.item_id, found.pcm)
+        if (self.session.config.detection or {}).get("create_response"):
+            self.session.answering.answer_if_free()
+
+    def commit(self, data: dict[str, Any]) -> None:
+        """``input_audio_buffer.commit``: the turn ends by hand."""
+        item_id = self.buffer.item_id or self.session.ids.make("item")
+        self.commit_speech(item_id, self.buffer.commit())
+
+    def commit_speech(self, item_id: str, pcm: bytes) -> None:
+        """A turn has ended: it becomes an item, and is written down where that was asked for."""
+        before = self.session.items.last
+        stored = user_speech(item_id, pcm)
+        self.session.items.add(stored)
+        self.session.emit("input_audio_buffer.committed", previous_item_id=before, item_id=item_id)
+        self.session.tell_added(stored)
+        if transcription := self.session.config.session["audio"]["input"]["transcription"]:
+            self.session.begin(self._transcribe(stored, transcription["model"]))
+
+    def clear(self, data: dict[str, Any]) -> None:
+        """``input_audio_buffer.clear``."""
+        self.buffer.clear()
+        self.session.emit("input_audio_buffer.cleared")
+
+    def _transcribe(self, stored: Stored, model: str) -> Script:
+        """Write down what the user said; it runs beside the response and may end after it."""
+        yield 0.05
+        text = yield from self.words(stored)
+        ids = {"item_id": stored.item["id"], "content_index": 0}
+        streamed = [text] if model == "whisper-1" else usage.text_tokens(text)
+        if model == "gpt-realtime-whisper":
+            streamed[0] = f" {streamed[0]}"
+        for token in streamed:
+            yield 0.01
+            padding = self.session.ids.random(-len(token) % 16)
+            self.session.emit(f"{_TRANSCRIPTION}.delta", **ids, delta=token, obfuscation=padding)
+        extra = {}
+        if LOGPROBS in (self.session.config.session["include"] or []):
+            extra["logprobs"] = [
+                {"token": token, "logprob": -round(self.session.chance.random() / 4, 4), "bytes": list(token.encode())}
+                for token in streamed
+            ]
+        used = usage.transcription_usage(model, stored.audio_ms, text)
+        self.session.emit(f"{_TRANSCRIPTION}.completed", **ids, transcript=text, usage=used, **extra)
+
+    def words(self, stored: Stored) -> Generator[float | Speak | Hear, Any, str]:
+        """What was said in an item; the ears are asked once."""
+        if stored.heard is None:
+            heard = yield Hear(stored.item["id"], stored.audio)
+            stored.heard = stored.heard or str(heard)
+        return stored.heard
