@@ -236,9 +236,10 @@ def mode_of(in_force: Mapping[str, Any] | None) -> str:
     return "vad" if isinstance(here, Mapping) and here.get("type") else "manual"
 
 
-def in_force(differences: Sequence[Difference], told: bool) -> str:
-    """What was asked beside what is in force."""
-    return render_to_string("console/_in_force.html", {"differences": differences, "told": told, "oob": True})
+def in_force(differences: Sequence[Difference], told: bool, spoken: bool) -> str:
+    """What was asked beside what is in force. The settings form is drawn again when this changes."""
+    view = {"differences": differences, "told": told, "spoken": spoken, "oob": True}
+    return render_to_string("console/_in_force.html", view)
 
 
 def tools(session: Session, memory: Mapping[str, str], weather: Mapping[str, Any] | None, oob: bool = True) -> dict[str, str]:

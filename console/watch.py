@@ -25,6 +25,7 @@ SNAPSHOT_ROWS = 200
 """Rows on a page as it opens. A viewer further behind than twice that gets the newest of them instead of each."""
 RAIL_EVERY = 2.0
 """Seconds between two looks at the list of sessions."""
+SPEECH = ("response.output_audio.delta", "response.audio.delta")
 TEXT_MEMBERS = 400
 """Members of a fold whose text is joined for its row."""
 
@@ -181,6 +182,8 @@ class Watch:
     order: list[str] = field(default_factory=list)
     """Ids of the conversation's items as the page has them."""
     in_force: dict[str, Any] | None = None
+    spoken: bool = False
+    """The model has made sound: from then on its voice is locked, which the settings form must say."""
     rail_due: float = 0.0
     live: bool = True
     """Whether more is to come."""
@@ -241,9 +244,12 @@ class Watch:
     def _panels(self, session: Session, new: list[Entry], first: bool) -> list[str]:
         """What stands around the timeline: each panel is sent when it has changed."""
         panels = {}
-        if first or any(e.type.startswith("session.") for e in new):
+        spoke = not self.spoken and any(e.type in SPEECH for e in new)
+        self.spoken = self.spoken or spoke
+        if first or spoke or any(e.type.startswith("session.") for e in new):
             self.in_force = session.in_force()
-            panels["in_force"] = fragments.in_force(compare(session.asked(), self.in_force), self.in_force is not None)
+            differences = compare(session.asked(), self.in_force)
+            panels["in_force"] = fragments.in_force(differences, self.in_force is not None, self.spoken)
         if first or any(e.kind == "note" for e in new):
             panels |= fragments.tools(session, *tools_until(session, self.last_seq))
         panels |= fragments.panels(session, expires_at(self.in_force), recorder.trouble)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Iterator
@@ -95,7 +96,7 @@ def _events() -> dict[str, EventInfo]:
         for model in _members(union):
             type_ = next(_literals(model.model_fields["type"].annotation), None)
             if isinstance(type_, str):
-                meaning = inspect.cleandoc(model.__dict__.get("__doc__") or "")
+                meaning = _unwrapped(model.__dict__.get("__doc__") or "")
                 known[type_] = EventInfo(type_, side, meaning, _fields(model), BETA_NAMES.get(type_, type_))
     return known
 
@@ -138,8 +139,13 @@ def _classes(module: str) -> dict[str, list[tuple[str, str]]]:
                 and isinstance(after.value, ast.Constant)
                 and isinstance(after.value.value, str)
             ):
-                attributes.append((here.target.id, inspect.cleandoc(after.value.value)))
+                attributes.append((here.target.id, _unwrapped(after.value.value)))
     return found
+
+
+def _unwrapped(text: str) -> str:
+    """A docstring as paragraphs: the source's line breaks mean nothing, its lists and empty lines do."""
+    return re.sub(r"(?<!\n)\n(?![\n\-*])", " ", inspect.cleandoc(text))
 
 
 @cache

@@ -87,13 +87,14 @@ class AudioLevel extends HTMLElement {
 
   #draw() {
     const { width, height } = this.getBoundingClientRect();
+    const bar = (width - GAP * (BARS - 1)) / BARS;
+    if (bar <= 0) return; // hidden, or too narrow to be read: the number in aria-valuenow goes on
     const scale = devicePixelRatio;
     this.#canvas.width = Math.round(width * scale);
     this.#canvas.height = Math.round(height * scale);
     const pen = this.#canvas.getContext("2d");
     pen.scale(scale, scale);
     pen.fillStyle = getComputedStyle(this.#canvas).color;
-    const bar = (width - GAP * (BARS - 1)) / BARS;
     for (let i = 0; i < BARS; i++) {
       const lit = Math.max(0, Math.min(1, this.#shown * BARS - i));
       pen.globalAlpha = UNLIT + (1 - UNLIT) * (this.#calm.matches ? Math.round(lit) : lit);

@@ -31,6 +31,8 @@ class EventTimeline extends HTMLElement {
   #replay = null; // microseconds on the session's clock; null when not replaying
   #turn = 0; // the newest replay call wins
   #listeners;
+  // A pane that opens, a notice, a phone's keyboard: who is at the tail stays there.
+  #size = new ResizeObserver(() => this.#following && this.#replay === null && this.#toTail());
 
   connectedCallback() {
     this.lastSeq = Number(this.dataset.lastSeq);
@@ -58,9 +60,11 @@ class EventTimeline extends HTMLElement {
     }
     this.#paint();
     this.#toTail();
+    this.#size.observe(this);
   }
 
   disconnectedCallback() {
+    this.#size.disconnect();
     this.#listeners.abort();
   }
 
