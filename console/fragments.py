@@ -263,7 +263,8 @@ class ConsolePage:
     """Last characters of the key this browser has given; empty when it has not."""
     settings: SessionSettingsForm
     presets: list[Preset]
-    items: list[Item]
+    items: list[Item] | None
+    """None: fetched when somebody looks, or pushed while the session runs; folding a long one takes half a second."""
     memory: dict[str, str]
     weather: dict[str, Any] | None
     differences: list[Difference]

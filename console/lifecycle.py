@@ -9,6 +9,7 @@ from channels.layers import get_channel_layer
 
 from console import live, providers
 from console.recorder import recorder
+from realtime import catalog
 from realtime.simulator.server import SimulatorServer
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ async def startup() -> None:
     recorder.nudge, recorder.overflow = nudge, overflow
     recorder.start()
     await live.in_reader(live.mark_abandoned)
+    live.READERS.submit(catalog.events)  # costs a second: read before the first page asks, without making it wait
     _simulator = SimulatorServer(host="127.0.0.1", port=0)
     await _simulator.start()
     providers.simulator_listens(_simulator.url)

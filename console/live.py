@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -54,7 +55,13 @@ async def in_reader(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
 
 def close_readers() -> None:
     """Give back the readers' connections; for shutdown."""
-    for done in [READERS.submit(connection.close) for _ in range(READERS._max_workers)]:
+    all_here = threading.Barrier(READERS._max_workers)  # else one thread might do two of these, and another none
+
+    def close() -> None:
+        all_here.wait()
+        connection.close()
+
+    for done in [READERS.submit(close) for _ in range(READERS._max_workers)]:
         done.result()
 
 
@@ -93,7 +100,7 @@ async def start(what: Start) -> Session:
         session=dict(what.settings),
     )
     for key, value in what.memory.items():
-        _remember(runner, key, value, "page")
+        set_memory(runner, key, value)
     task = asyncio.create_task(_run(session.pk, runner), name=f"session {session.pk}")
     _running[session.pk] = (runner, task)
     return session

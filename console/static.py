@@ -15,5 +15,7 @@ class HashedStatic(CompressedManifestStaticFilesStorage):
         "console/*.js",
         HashedFilesMixin._js_module_import_aggregation_patterns[1],
     )
-    manifest_strict = False
-    """A page without collected files (tests, runserver) links the plain names instead of failing."""
+
+    def stored_name(self, name: str) -> str:
+        """The hashed name; the plain one where nothing has been collected (tests, runserver)."""
+        return super().stored_name(name) if self.hashed_files else name

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from django.db.models import F, Q, Sum
 
 from console import fragments
 from console.models import Entry, Frame, Session
 from console.recorder import recorder
 from realtime import catalog, lines
-from realtime.audio import AUDIO_FIELDS
-from realtime.conversation import Conversation
+from realtime.audio import AUDIO_FIELDS, join
+from realtime.conversation import Conversation, types_read
 from realtime.settings import compare
 from realtime.timeline import is_stream
 from realtime.tools.memory import memory_of
@@ -26,8 +28,15 @@ SNAPSHOT_ROWS = 200
 RAIL_EVERY = 2.0
 """Seconds between two looks at the list of sessions."""
 SPEECH = ("response.output_audio.delta", "response.audio.delta")
+LONGEST_PLACE = 18
+"""Digits of a place in an address; no timeline is that long."""
 TEXT_MEMBERS = 400
 """Members of a fold whose text is joined for its row."""
+
+
+def place(text: str, otherwise: int) -> int:
+    """A place on a timeline as an address gives it; ``otherwise`` when it gives none."""
+    return int(text) if text.isdecimal() and len(text) <= LONGEST_PLACE else otherwise
 
 
 def rows_of(entries: Sequence[Entry]) -> list[fragments.Row]:
@@ -68,25 +77,30 @@ def _texts(heads: Iterable[Entry]) -> dict[int, str]:
 
 
 def conversation_until(session: Session, seq: int) -> Conversation:
-    """The conversation as it stood at a place on the timeline; sound is counted by rows, not read."""
+    """The conversation as it stood at a place on the timeline. Of sound only how much there was of each stream is read."""
+    entries = Entry.objects.of(session).until(seq).filter(kind="ev")
+    sums = entries.filter(type__in=AUDIO_FIELDS).order_by().values("row").annotate(ms=Sum("audio_ms"))
+    sound = dict(sums.values_list("row", "ms"))
+    told = entries.filter(type__in=types_read())
     conversation = Conversation()
-    feed(conversation, Entry.objects.of(session).until(seq).order_by("seq"))
+    feed(conversation, told.filter(~Q(type__in=AUDIO_FIELDS) | Q(row=F("seq"))).order_by("seq"), sound)
     return conversation
 
 
-def feed(conversation: Conversation, entries: Iterable[Entry]) -> set[str]:
-    """Feed entries of the log; returns the ids of the items that changed."""
+def feed(conversation: Conversation, entries: Iterable[Entry], sound: Mapping[int, float] | None = None) -> set[str]:
+    """Feed entries of the log; returns the ids of the items that changed. ``sound``: milliseconds by ``seq``, where an
+    entry stands for its whole stream."""
     entries = list(entries)
-    if not entries:
-        return set()
     seqs = [e.seq for e in entries if e.kind == "ev" and e.type not in AUDIO_FIELDS]
     raws: dict[int, str] = {}
     for start in range(0, len(seqs), 500):  # SQLite takes so many parameters at once
         frames = Frame.objects.filter(session_id=entries[0].session_id, seq__in=seqs[start : start + 500])
-        raws.update((frame.seq, frame.raw) for frame in frames)
+        parts = frames.values_list("seq", "text", "audio", "at")
+        raws.update((seq, join(text, bytes(audio or b""), at)) for seq, text, audio, at in parts)
     changed: set[str] = set()
     for entry in entries:
-        changed |= conversation.feed(entry.to_entry(raws.get(entry.seq, _bare(entry))), entry.audio_ms)
+        audio_ms = (sound or {}).get(entry.seq, entry.audio_ms)
+        changed |= conversation.feed(entry.to_entry(raws.get(entry.seq, _bare(entry))), audio_ms)
     return changed
 
 

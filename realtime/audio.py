@@ -22,7 +22,8 @@ AUDIO_FIELDS = {
 }
 """Events that carry sound on the hot path, and the field it is in (GA and beta names)."""
 
-_BASE64 = re.compile(r'"(?:audio|delta)"\s*:\s*"([A-Za-z0-9+/=]*)"')
+_OPENING = {name: re.compile(rf'"{name}"\s*:\s*"') for name in ("audio", "delta")}
+_BASE64 = {name: re.compile(rf'"{name}"\s*:\s*"([A-Za-z0-9+/=]*)"') for name in ("audio", "delta")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def split(raw: str, type_: str) -> Split:
 
     The frame is kept whole when its base64 is not in the plain form our encoder would write (odd padding, escapes).
     """
-    if type_ in AUDIO_FIELDS and (found := _BASE64.search(raw)):
+    if type_ in AUDIO_FIELDS and (found := _BASE64[AUDIO_FIELDS[type_]].search(raw)):
         start, end = found.span(1)
         try:
             audio = base64.b64decode(raw[start:end], validate=True)
@@ -59,13 +60,12 @@ def join(text: str, audio: bytes, at: int) -> str:
 
 
 def encoded_length_ms(raw: str, field: str, format_: str) -> float:
-    """Milliseconds of sound in a frame's base64 field, from its length alone: nothing is decoded."""
-    start = raw.find(f'"{field}"')
-    if start < 0:
+    """Milliseconds of sound in a frame's ``audio`` or ``delta``, from its length alone: nothing is decoded."""
+    if (opening := _OPENING[field].search(raw)) is None:
         return 0.0
-    start = raw.find('"', raw.find(":", start) + 1) + 1
+    start = opening.end()
     end = raw.find('"', start)
-    if start <= 0 or end < 0:
+    if end < 0:
         return 0.0
     padding = raw.count("=", max(start, end - 2), end)
     return max(0, (end - start) * 3 // 4 - padding) / BYTES_PER_MS.get(format_, 48)
@@ -88,7 +88,10 @@ def level(pcm: bytes) -> float:
 
 
 def resample(pcm: bytes, rate_from: int, rate_to: int) -> bytes:
-    """PCM16 mono at another rate. A windowed-sinc low-pass comes first when the rate goes down, against aliasing."""
+    """PCM16 mono at another rate. A windowed-sinc low-pass comes first when the rate goes down, against aliasing.
+
+    The ends are held, not faded: sound comes in chunks, and each seam would be heard.
+    """
     x = samples(pcm).astype(np.float64)
     if rate_from == rate_to or not x.size:
         return x.astype("<i2").tobytes()
@@ -96,7 +99,7 @@ def resample(pcm: bytes, rate_from: int, rate_to: int) -> bytes:
         taps = np.arange(-24, 25)
         cutoff = rate_to / rate_from
         kernel = np.sinc(taps * cutoff) * np.hamming(taps.size)
-        x = np.convolve(x, kernel / kernel.sum(), mode="same")[: x.size]
+        x = np.convolve(np.pad(x, taps.size // 2, mode="edge"), kernel / kernel.sum(), mode="valid")
     positions = np.arange(int(x.size * rate_to / rate_from)) * (rate_from / rate_to)
     return bytes(np.clip(np.rint(np.interp(positions, np.arange(x.size), x)), -32768, 32767).astype("<i2").tobytes())
 

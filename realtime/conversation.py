@@ -21,7 +21,7 @@ class Item:
     role: str = ""
     """user, assistant, system; empty for calls and their outputs."""
     status: str = ""
-    """completed, incomplete, in_progress; ``pending`` when a client sent it and the API has not taken it yet."""
+    """completed, incomplete, in_progress; ``pending`` while a client's is not taken by the API yet, or ``refused``."""
     phase: str = ""
     """commentary or final_answer, on models that think."""
     parts: dict[int, str] = field(default_factory=dict)
@@ -73,6 +73,11 @@ class Item:
         return self.transcript[len(self.heard_text) :].strip()
 
 
+def types_read() -> frozenset[str]:
+    """Types of events a conversation is made from; all others may be left out when a log is fed."""
+    return frozenset(type_ for _, type_ in _RULES) | frozenset(AUDIO_FIELDS)
+
+
 class Conversation:
     """Feed it entries in order; ``items`` is the conversation as it stands. Nothing any provider sends raises."""
 
@@ -91,7 +96,7 @@ class Conversation:
     def items(self) -> list[Item]:
         """The items in conversation order; an output stands with its call, not as an item of its own."""
         shown = (self._items[item_id] for item_id in self._order)
-        calls = {item.call_id for item in self._items.values() if item.kind == "function_call"}
+        calls = {item.call_id for item in self._items.values() if item.kind == "function_call" and item.call_id}
         return [item for item in shown if not (item.kind == "function_call_output" and item.call_id in calls)]
 
     def get(self, item_id: str) -> Item | None:
@@ -112,28 +117,32 @@ class Conversation:
             ms = audio_ms or encoded_length_ms(event.raw, AUDIO_FIELDS[event.type], "audio/pcm")
             return self._sound(entry, event, ms)
         rule = _RULES.get((entry.direction, event.type))
-        if rule is None:
+        if rule is None or not (event.item_id or event.type in _WITHOUT_ITEM):
             return set()
         try:
             return rule(self, entry, event, event.data)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return set()  # another provider's idea of this event: its row shows it, the conversation does without
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+            # Another provider's idea of this event: its row shows it, the conversation has what could be read.
+            return {event.item_id} & self._items.keys()
 
     # ── What the rules below have in common ────────────────────────────────────────────────────────────────────────
 
     def _item(self, item_id: str, seq: int, after: Any = "") -> Item:
-        """The item of that id, made and placed when it is new. ``after`` is a predecessor's id, None the beginning."""
-        if (item := self._items.get(item_id)) is not None:
-            return item
-        item = self._items[item_id] = Item(item_id, seq_first=seq)
-        if after is None or after == "root":
-            # The first of all has no predecessor; neither have items of providers that never name one.
-            self._order.insert(0 if after == "root" else len(self._order), item_id)
-        elif after in self._items:
-            self._order.insert(self._order.index(after) + 1, item_id)
-        else:
+        """The item of that id, made and placed when it is new."""
+        if (item := self._items.get(item_id)) is None:
+            item = self._items[item_id] = Item(item_id, seq_first=seq)
             self._order.append(item_id)
+            self._place(item_id, after)
         return item
+
+    def _place(self, item_id: str, after: Any) -> None:
+        """Put an item behind its predecessor, or first of all for ``root``.
+
+        Without a known predecessor it stays: null is the first of all, but also every item of providers that name none.
+        """
+        if after == "root" or (isinstance(after, str) and after != item_id and after in self._items):
+            self._order.remove(item_id)
+            self._order.insert(0 if after == "root" else self._order.index(after) + 1, item_id)
 
     def _fill(self, item: Item, data: dict[str, Any]) -> set[str]:
         """Take over what an item object says; what it leaves out stays as it was."""
@@ -147,7 +156,9 @@ class Conversation:
         changed = {item.id}
         if item.kind == "function_call_output":
             item.output = _text(data.get("output"))
-            changed |= self._answer(item.call_id, item.output)
+            changed |= self._answer(item)
+        elif item.kind == "function_call" and item.output is None:
+            self._find_answer(item)
         for index, part in enumerate(data.get("content") or []):
             self._part(item, index, part)
         return changed
@@ -162,21 +173,26 @@ class Conversation:
         if kind == "input_image":
             item.parts[index] = "(image)"
 
-    def _answer(self, call_id: str, output: str | None) -> set[str]:
-        """Give a call its output."""
+    def _answer(self, output: Item) -> set[str]:
+        """Give a call its output, or the reason why the API refused it."""
         for item in self._items.values():
-            if item.kind == "function_call" and item.call_id == call_id:
-                item.output = output
+            if output.call_id and item.kind == "function_call" and item.call_id == output.call_id:
+                item.output, item.failure = output.output, output.failure or item.failure
                 return {item.id}
         return set()
+
+    def _find_answer(self, call: Item) -> None:
+        """Give a call the output that came before it."""
+        for item in self._items.values():
+            if call.call_id and item.kind == "function_call_output" and item.call_id == call.call_id:
+                call.output = item.output
 
     # ── Rules, one per event ───────────────────────────────────────────────────────────────────────────────────────
 
     def _sound(self, entry: Entry, event: Event, ms: float) -> set[str]:
         if entry.direction == "sent":
             self._input_ms += ms
-            return set()
-        if not event.item_id:
+        if entry.direction == "sent" or not event.item_id:
             return set()
         item = self._item(event.item_id, entry.seq)
         item.role, item.has_audio = item.role or "assistant", True
@@ -185,22 +201,22 @@ class Conversation:
 
     def _created_by_client(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
         item_id = event.item_id or f"pending-{entry.seq}"
-        item = self._item(item_id, entry.seq)
-        item.status = "pending"
+        if item_id in self._items:
+            return set()  # the id is taken; whether the API minds is for the API to say
+        item = self._item(item_id, entry.seq, data.get("previous_item_id", ""))
         self._pending[event.event_id or item_id] = item_id
         changed = self._fill(item, data["item"])
         item.status = "pending"
         return changed
 
     def _added(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
-        if not event.item_id:
-            return set()
-        changed = self._confirm(event, data["item"])
-        item = self._item(event.item_id, entry.seq, data.get("previous_item_id", ""))
+        changed = self._confirm(event, entry.seq, data["item"])
+        item = self._item(event.item_id, entry.seq)
+        self._place(item.id, data.get("previous_item_id"))
         return changed | self._fill(item, data["item"])
 
-    def _confirm(self, event: Event, data: dict[str, Any]) -> set[str]:
-        """A client's item without an id of its own has been taken: its stand-in leaves."""
+    def _confirm(self, event: Event, seq: int, data: dict[str, Any]) -> set[str]:
+        """A client's item without an id of its own has been taken: its stand-in gives it its place and leaves."""
         for key, item_id in list(self._pending.items()):
             stand_in = self._items.get(item_id)
             same = stand_in is not None and (stand_in.kind, stand_in.role) == (data.get("type"), data.get("role") or "")
@@ -209,7 +225,8 @@ class Conversation:
                 return set()
             if same and item_id.startswith("pending-") and event.item_id not in self._items:
                 del self._pending[key]
-                self._order.remove(item_id)
+                self._order[self._order.index(item_id)] = event.item_id
+                self._items[event.item_id] = Item(event.item_id, seq_first=seq)
                 del self._items[item_id]
                 return {item_id}
         return set()
@@ -217,14 +234,13 @@ class Conversation:
     def _refused(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
         """An error about an item the client sent: it is not part of the conversation."""
         if (item_id := self._pending.pop(event.about, "")) and item_id in self._items:
-            self._items[item_id].failure = _text(data["error"].get("message"))
-            return {item_id}
+            item = self._items[item_id]
+            item.status, item.failure = "refused", _text(data["error"].get("message"))
+            return {item_id} | self._answer(item)
         return set()
 
     def _told(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
         """The item in a later form: done, retrieved, or as a response's output."""
-        if not event.item_id:
-            return set()
         return self._fill(self._item(event.item_id, entry.seq, data.get("previous_item_id", "")), data["item"])
 
     def _deleted(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
@@ -234,8 +250,9 @@ class Conversation:
         return {event.item_id}
 
     def _truncated(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        heard_ms = max(0, int(data["audio_end_ms"]))
         item = self._item(event.item_id, entry.seq)
-        item.heard_ms = int(data["audio_end_ms"])
+        item.heard_ms = heard_ms
         return {item.id}
 
     def _text_delta(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
@@ -246,6 +263,7 @@ class Conversation:
 
     def _text_done(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
         item = self._item(event.item_id, entry.seq)
+        item.role = item.role or "assistant"
         item.parts[event.content_index or 0] = _text(data.get("text"))
         return {item.id}
 
@@ -257,6 +275,7 @@ class Conversation:
 
     def _transcript_done(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
         item = self._item(event.item_id, entry.seq)
+        item.role, item.has_audio = item.role or "assistant", True
         item.transcripts[event.content_index or 0] = _text(data.get("transcript"))
         return {item.id}
 
@@ -280,9 +299,15 @@ class Conversation:
         item.transcripts[index] = item.transcripts.get(index, "") + _text(data.get("delta"))
         return {item.id}
 
+    def _transcription_done(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
+        item = self._item(event.item_id, entry.seq)
+        item.role = item.role or "user"
+        return self._transcript_done(entry, event, data)
+
     def _transcription_failed(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
         item = self._item(event.item_id, entry.seq)
-        item.failure = _text(data["error"].get("message"))
+        item.role = item.role or "user"
+        item.failure = _text(data["error"].get("message")) or "The transcription failed."
         return {item.id}
 
     def _speech_started(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
@@ -298,7 +323,8 @@ class Conversation:
         return {item.id}
 
     def _committed(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
-        item = self._item(event.item_id, entry.seq, data.get("previous_item_id", ""))
+        item = self._item(event.item_id, entry.seq)
+        self._place(item.id, data.get("previous_item_id"))
         item.role, item.has_audio = "user", True
         # Speech that a detector found has its stretch already; else everything appended was committed.
         item.audio_ms = item.audio_ms or self._input_ms
@@ -312,12 +338,13 @@ class Conversation:
     def _response_done(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
         """A response that failed says why in its items, if it has any."""
         response = data["response"]
-        error = ((response.get("status_details") or {}).get("error") or {}) if response.get("status") == "failed" else {}
+        details = response.get("status_details") if response.get("status") == "failed" else None
+        error = details.get("error") if isinstance(details, dict) else None
         changed: set[str] = set()
         for output in response.get("output") or []:
             if (item := self._items.get(str(output.get("id")))) is not None:
                 changed |= self._fill(item, output)
-                item.failure = _text(error.get("message")) or item.failure
+                item.failure = _text(error.get("message") if isinstance(error, dict) else "") or item.failure
         return changed
 
 
@@ -336,7 +363,7 @@ _RECEIVED: dict[str, Rule] = {
     "conversation.item.deleted": _C._deleted,
     "conversation.item.truncated": _C._truncated,
     f"{_TRANSCRIPTION}.delta": _C._transcription_delta,
-    f"{_TRANSCRIPTION}.completed": _C._transcript_done,
+    f"{_TRANSCRIPTION}.completed": _C._transcription_done,
     f"{_TRANSCRIPTION}.failed": _C._transcription_failed,
     "input_audio_buffer.speech_started": _C._speech_started,
     "input_audio_buffer.speech_stopped": _C._speech_stopped,
@@ -357,6 +384,8 @@ _RECEIVED: dict[str, Rule] = {
     "response.done": _C._response_done,
     "error": _C._refused,
 }
+_WITHOUT_ITEM = ("conversation.item.create", "input_audio_buffer.cleared", "response.done", "error")
+"""Events with a rule that need not name an item."""
 _RULES: dict[tuple[str, str], Rule] = {
     **{("received", type_): rule for type_, rule in _RECEIVED.items()},
     ("sent", "conversation.item.create"): _C._created_by_client,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,10 @@ from typing import Any
 import msgspec
 
 from realtime.errors import InvalidEvent
+
+_HALF = re.compile(r"[\ud800-\udfff]")
+"""A surrogate: half of a character beyond U+FFFF. In a Python string it is always a lone one."""
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 type_ = type  # the API's own word for an event's name shadows the builtin in the class below
 
@@ -69,7 +74,7 @@ class Event:
     def data(self) -> dict[str, Any]:
         """The whole event as a dict, decoded when first asked for; empty when it is not a JSON object."""
         try:
-            data = json.loads(self.raw)
+            data = load(self.raw)
         except (ValueError, RecursionError):
             return {}
         return data if isinstance(data, dict) else {}
@@ -112,7 +117,7 @@ def parse(raw: str) -> Event:
 def _parse_leniently(raw: str, size: int) -> Event:
     """Read a frame whose known fields have unexpected types, or say what is wrong with it."""
     try:
-        data = json.loads(raw)
+        data = load(raw)
     except (ValueError, RecursionError) as error:
         return Event(raw=raw, flaw=f"This frame is not JSON: {error}.", size=size)
     if not isinstance(data, dict):
@@ -141,6 +146,18 @@ def _parse_leniently(raw: str, size: int) -> Event:
     )
 
 
+def load(text: str) -> Any:
+    """Read JSON that somebody else wrote. Raises ValueError, or RecursionError when it is nested too deeply.
+
+    A lone surrogate, which JSON can escape but neither a socket nor a database takes, is read as U+FFFD.
+    """
+    data = json.loads(text)
+    if ("\\u" in text and _ESCAPED_HALF.search(text)) or (not text.isascii() and _HALF.search(text)):
+        written = json.dumps(data, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        data = json.loads(written.decode("utf-16", "replace"))
+    return data
+
+
 def dump(data: dict[str, Any]) -> str:
     """Write an event of ours as compact JSON text, the way it will travel.
 
@@ -149,6 +166,9 @@ def dump(data: dict[str, Any]) -> str:
     if not isinstance(data.get("type"), str) or not data["type"]:
         raise InvalidEvent("An event needs a \"type\" that is a string.")
     try:
-        return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
+        raw = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        if _HALF.search(raw):  # no socket takes one as it is; escaped it travels
+            raw = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidEvent(f"This event cannot be written as JSON: {error}.") from None
+    return raw

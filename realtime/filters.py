@@ -8,9 +8,7 @@ in front turns a word round. Each term says its condition as data (``where``), s
 
 from __future__ import annotations
 
-import fnmatch
 import re
-import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +21,14 @@ from realtime.timeline import Entry, is_stream
 Lookup = tuple[str, str, object]
 """A field of a stored entry, a way to compare (``exact``, ``regex``, ``icontains``, ``gt``), a value."""
 
-_WORD = re.compile(r'-?(?:[a-z]+:)?(?:"(?:[^"\\]|\\.)*"|\S+)')
+_WORD = re.compile(r'\s*(-?)([a-z]+:)?(?:"((?:[^"\\]|\\.)*)"|([^\s"]*))', re.DOTALL)
+"""One word: its sign, its operator, and its value in quotes or bare."""
+_BARE = re.compile(r'[^\s"]+')
+"""A value that needs no quotes after an operator."""
+_BARE_WORD = re.compile(r'-|(?!-|[a-z]+:)[^\s"]+')
+"""A value that needs no quotes without one."""
+MOST_STARS = 4
+"""A glob with more takes long to try on long names, and is a mistake."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class Term(ABC):
         return Condition(self.lookups(), self.negated)
 
     def __str__(self) -> str:
-        value = f'"{self.value}"' if " " in self.value else self.value
+        bare = (_BARE if self.name else _BARE_WORD).fullmatch(self.value)
+        value = self.value if bare else '"' + re.sub(r'(["\\])', r"\\\1", self.value) + '"'
         return f"{'-' if self.negated else ''}{self.name + ':' if self.name else ''}{value}"
 
 
@@ -73,15 +79,21 @@ class Type(Term):
     name = "type"
     help = "type:GLOB — events of a type; * stands for anything"
 
+    def check(self) -> None:
+        """A glob has a few stars."""
+        if len(re.findall(r"\*+", self.value)) > MOST_STARS:
+            raise InvalidFilter(f'"{self}": a type can have {MOST_STARS} stars at most.')
+
     def lookups(self) -> tuple[Lookup, ...]:
-        """A glob without stars is compared as it is."""
-        if not set("*?[") & set(self.value):
+        """A type without stars is compared as it is; with stars in words that Python and PostgreSQL both read."""
+        if "*" not in self.value:
             return (("type", "exact", self.value),)
-        return (("type", "regex", "^" + fnmatch.translate(self.value).removeprefix("(?s:").removesuffix(r")\Z") + "$"),)
+        return (("type", "regex", f"^{'.*'.join(re.escape(part) for part in re.split(r'[*]+', self.value))}$"),)
 
     def holds(self, entry: Entry) -> bool:
         """Case matters, as on the wire."""
-        return fnmatch.fnmatchcase(entry.type, self.value)
+        [(_, how, value)] = self.lookups()
+        return bool(re.search(str(value), entry.type)) if how == "regex" else entry.type == value
 
 
 class Direction(Term):
@@ -176,7 +188,7 @@ class Word(Term):
 
     def holds(self, entry: Entry) -> bool:
         """Case does not matter."""
-        return self.value.lower() in f"{entry.type}\n{entry.text}".lower()
+        return any(self.value.lower() in text.lower() for text in (entry.type, entry.text))
 
 
 OPERATORS: tuple[type[Term], ...] = (Type, Direction, Is, Item, Response)
@@ -200,25 +212,26 @@ class Filter:
 def parse(text: str) -> Filter:
     """Read a filter. Raises InvalidFilter, naming the word that cannot be read."""
     terms: list[Term] = []
-    if text.count('"') % 2:
-        raise InvalidFilter(f"A quotation mark is missing its partner: {text}")
-    for found in _WORD.finditer(text):
-        word = found.group()
-        negated = word.startswith("-") and len(word) > 1
-        name, colon, value = word.removeprefix("-" if negated else "").partition(":")
-        operator = next((o for o in OPERATORS if o.name == name), None) if colon else None
-        if colon and operator is None and re.fullmatch("[a-z]+", name):
-            raise InvalidFilter(f'"{word}": there is no operator "{name}:"; there are {_names()}.')
-        term = (operator or Word)(_unquoted(value if operator else word.removeprefix("-" if negated else "")), negated)
+    end = 0
+    while text[end:].strip():
+        found = _WORD.match(text, end)
+        assert found is not None  # every part of it may be missing
+        sign, name, quoted, bare = found.groups()
+        word = found.group().strip()
+        if not word:
+            raise InvalidFilter(f"A quotation mark is missing its partner: {text}")
+        end = found.end()
+        if word == "-":
+            sign, bare = "", "-"
+        operator = next((operator for operator in OPERATORS if f"{operator.name}:" == name), Word)
+        if name and operator is Word:
+            raise InvalidFilter(f'"{word}": there is no operator "{name}"; there are {_names()}.')
+        term = operator(bare if quoted is None else re.sub(r'\\(["\\])', r"\1", quoted), bool(sign))
         if not term.value:
-            raise InvalidFilter(f'"{word}": something must follow the colon.')
+            raise InvalidFilter(f'"{word}": something must follow{" the colon" if name else ""}.')
         term.check()
         terms.append(term)
     return Filter(tuple(terms))
-
-
-def _unquoted(value: str) -> str:
-    return shlex.split(value)[0] if value.startswith('"') and len(value) > 2 else value
 
 
 def _names() -> str:

@@ -10,6 +10,8 @@ from realtime.timeline import Entry, Fold
 
 LONGEST = 220
 """Characters of a line; the rest is in the event itself."""
+LOOKED_AT = 4000
+"""Characters of a text that are looked at to make a line: a frame that is no JSON may have megabytes."""
 NORMAL_CLOSES = (None, 1000, 1001, 1005)
 """Close codes of a session that simply ended (RFC 6455 section 7.4.1); 1001 is the API's own end after 60 minutes."""
 
@@ -23,12 +25,12 @@ def line(entry: Entry) -> str:
         return _clip(_close(entry) if entry.kind == "close" else entry.text)
     if entry.event.flaw:
         return _clip(f"{entry.event.flaw} {entry.event.raw}")
-    tell = _LINES.get(entry.type, _generic)
-    try:
-        told = tell(entry.event.data)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        told = _generic(entry.event.data)  # an odd shape: show what is there instead of what should be
-    return _clip(told)
+    for tell in (_LINES.get(entry.type, _generic), _generic):
+        try:
+            return _clip(tell(entry.event.data))
+        except (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError):
+            continue  # an odd shape: show what is there instead of what should be
+    return _clip(entry.event.raw)
 
 
 def fold_line(entry: Entry, fold: Fold, text: str = "") -> str:
@@ -77,9 +79,12 @@ def family(type_: str) -> Family:
 
 def seconds(value: float) -> str:
     """A stretch of time as people read it: ``212 ms``, ``6.2 s``, ``4:12 min``."""
-    if value < 1:
+    if value < 0.9995:
         return f"{value * 1000:.0f} ms"
-    return f"{value:.1f} s" if value < 60 else f"{int(value // 60)}:{int(value % 60):02d} min"
+    if value < 59.95:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes}:{rest:02d} min"
 
 
 def size(count: int) -> str:
@@ -87,9 +92,9 @@ def size(count: int) -> str:
     if count < 1000:
         return f"{count} B"
     for unit, factor in (("kB", 1e3), ("MB", 1e6), ("GB", 1e9)):
-        if count < factor * 1000 or unit == "GB":
+        if count < factor * 999.5 or unit == "GB":
             value = count / factor
-            return f"{value:.1f} {unit}" if value < 10 else f"{value:,.0f} {unit}"
+            return f"{value:.1f} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"
     raise AssertionError("unreachable: the last unit takes everything")
 
 
@@ -104,7 +109,7 @@ def paths(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _clip(text: str) -> str:
     # Lone surrogates can stand in JSON escapes but not in a page.
-    text = " ".join(text.split()).encode("utf-8", "backslashreplace").decode()
+    text = " ".join(text[:LOOKED_AT].split()).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
@@ -145,9 +150,9 @@ def _item(data: dict[str, Any]) -> str:
     item = data["item"]
     kind = item.get("type")
     if kind == "function_call":
-        return f"{item.get('name')} {item.get('arguments') or ''}"
+        return f"{item.get('name') or ''} {item.get('arguments') or ''}"
     if kind == "function_call_output":
-        return f"output {item.get('output')}"
+        return f"output {item.get('output') or ''}"
     texts = []
     for part in item.get("content") or []:
         text = part.get("text") or part.get("transcript")
@@ -181,11 +186,11 @@ def _error(data: dict[str, Any]) -> str:
     if isinstance(error, str):  # some servers send it flat
         return error
     marks = [error.get("code"), error.get("param") and f"at {error['param']}", error.get("event_id") and f"about {error['event_id']}"]
-    return f"{error.get('message')}  {' · '.join(str(mark) for mark in marks if mark)}"
+    return f"{error.get('message') or 'an error without a message'}  {' · '.join(str(mark) for mark in marks if mark)}"
 
 
 def _failed_transcription(data: dict[str, Any]) -> str:
-    return f"{data['error'].get('message')} {data['error'].get('code') or ''}"
+    return f"{data['error'].get('message') or ''} {data['error'].get('code') or ''}"
 
 
 def _rate_limits(data: dict[str, Any]) -> str:

@@ -57,7 +57,7 @@ def _changes(wanted: Mapping[str, Any], base: Mapping[str, Any], path: str) -> d
     for key, value in wanted.items():
         here = f"{path}{key}"
         before = base.get(key)
-        if here in _OBJECTS:
+        if here in _OBJECTS and isinstance(value, Mapping):
             inner = _changes(value, before if isinstance(before, Mapping) else {}, f"{here}.")
             if inner:
                 found[key] = inner

@@ -13,7 +13,7 @@ from console.access import query
 from console.lifecycle import timeline_group
 from console.live import in_reader
 from console.models import Session
-from console.watch import Watch
+from console.watch import Watch, place
 from realtime.errors import InvalidFilter
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,7 @@ class TimelineConsumer(AsyncWebsocketConsumer):
         if not await in_reader(Session.objects.filter(pk=self.session_id).exists):
             await self.close(NO_SESSION, "There is no such session.")
             return
-        after = query(self.scope, "after")
-        self.watch = Watch(self.session_id, int(after) if after.isdigit() else 0, query(self.scope, "q"))
+        self.watch = Watch(self.session_id, place(query(self.scope, "after"), 0), query(self.scope, "q"))
         self.news = asyncio.Event()
         self.news.set()
         await self.channel_layer.group_add(timeline_group(self.session_id), self.channel_name)

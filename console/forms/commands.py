@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django import forms
@@ -97,11 +98,14 @@ class ModeForm(ConsoleForm):
 class SendForm(ConsoleForm):
     """Any event, as JSON. Whether the API knows it is not checked: a debugger must be able to send nonsense."""
 
-    event = forms.JSONField(widget=forms.Textarea)
+    event = forms.CharField(widget=forms.Textarea, error_messages={"required": "There is nothing to send: write an event."})
 
     def clean_event(self) -> dict[str, Any]:
-        """An object with a type."""
-        value = self.cleaned_data["event"]
+        """An object with a type. Not a JSONField: that takes an empty object for nothing at all."""
+        try:
+            value = json.loads(self.cleaned_data["event"])
+        except (ValueError, RecursionError) as error:
+            raise forms.ValidationError(f"This is not JSON: {error}.") from None
         if not isinstance(value, dict):
             raise forms.ValidationError("An event is a JSON object: { … }.")
         if not isinstance(value.get("type"), str) or not value["type"]:

@@ -25,6 +25,13 @@ class OpenChoice(forms.ChoiceField):
 class JSONText(forms.JSONField):
     """JSON a person edits: indented, and kept as it was typed while it is wrong."""
 
+    def to_python(self, value: Any) -> Any:
+        """As Django's; JSON nested too deep to be read is no JSON."""
+        try:
+            return super().to_python(value)
+        except RecursionError:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
+
     def prepare_value(self, value: Any) -> str:
         """Text stays text."""
         if value in (None, "", [], {}):

@@ -68,8 +68,8 @@ def values_of(session: Mapping[str, Any]) -> dict[str, Any]:
         "transcription_model": transcription.get("model") or "",
         "transcription_language": transcription.get("language") or "",
         "transcription_prompt": transcription.get("prompt") or "",
-        "transcription_languages": ", ".join(transcription.get("languages") or []),
-        "transcription_keywords": ", ".join(transcription.get("keywords") or []),
+        "transcription_languages": _listed(transcription.get("languages")),
+        "transcription_keywords": _listed(transcription.get("keywords")),
         "transcription_delay": transcription.get("delay") or "",
         "logprobs": LOGPROBS in (session.get("include") or []),
         "noise_reduction": _object(hears.get("noise_reduction")).get("type", ""),
@@ -134,6 +134,10 @@ def _format(type_: str) -> dict[str, Any] | None:
 
 def _words(text: str) -> list[str] | None:
     return [word.strip() for word in text.split(",") if word.strip()] or None
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(str(word) for word in value) if isinstance(value, list) else ""
 
 
 def _boolean(text: str) -> bool | None:

@@ -88,7 +88,7 @@ def _named(path: str, blank: str = "API's default") -> list[tuple[str, str]]:
 class SessionSettingsForm(ConsoleForm):
     """Empty fields are left to the API. ``session()`` is what the fields say, as a session object."""
 
-    base = forms.JSONField(required=False, widget=forms.HiddenInput)
+    base = JSONText(required=False, widget=forms.HiddenInput)
     instructions = forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 5}))
     voice = OpenChoice(required=False, choices=partial(_named, "audio.output.voice"))
     voice_id = forms.CharField(
@@ -193,7 +193,7 @@ class SessionSettingsForm(ConsoleForm):
         text = self.cleaned_data["max_output_tokens"].strip()
         if text in ("", "inf"):
             return text or None
-        if not text.isdigit() or not 1 <= int(text) <= 32_000:
+        if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 32_000:
             raise forms.ValidationError("A whole number from 1 to 32,000, or inf.")
         return int(text)
 
@@ -204,7 +204,7 @@ class SessionSettingsForm(ConsoleForm):
             return text or None
         try:
             value = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise forms.ValidationError(f"auto, or a JSON object: {error}.") from None
         if not isinstance(value, dict):
             raise forms.ValidationError("auto, or a JSON object.")

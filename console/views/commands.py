@@ -26,7 +26,7 @@ NOT_RUNNING = "This session is not running (any more): nothing was sent. Start a
 async def start_session(request: HttpRequest) -> HttpResponse:
     """Make a session and dial; the page goes there at once and shows how it goes."""
     form = StartForm(request.POST)
-    if not form.is_valid():
+    if not await live.in_reader(form.is_valid):  # it looks for the session to be continued
         return _problems(request, form.sentences())
     provider = providers()[form.cleaned_data["provider"]]
     browser = await live.in_reader(lambda: request.session.session_key)

@@ -75,5 +75,4 @@ def tools(request: HttpRequest, session_id: str) -> HttpResponse:
 
 
 def _until(request: HttpRequest, session: Session) -> int:
-    until = request.GET.get("until", "")
-    return int(until) if until.isdigit() else session.last_seq
+    return watch.place(request.GET.get("until", ""), session.last_seq)

@@ -45,7 +45,7 @@ def console_page(request: HttpRequest, session: Session | None) -> HttpResponse:
         hint=keyring.hint(request.session.session_key, "openai"),
         settings=SessionSettingsForm.of(session, bool(runner and runner.protocol.audio_spoken)),
         presets=list(Preset.objects.all()),
-        items=watch.conversation_until(session, session.last_seq).items if session else [],
+        items=None if session else [],
         memory=memory,
         weather=weather,
         differences=compare(session.asked(), in_force) if session else [],

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from realtime.audio import duration_ms
 from realtime.simulator import brain
 from realtime.simulator.config import reasons
-from realtime.simulator.items import Stored, check
-from realtime.simulator.refusals import Refusal, wrong_type
-from realtime.simulator.responses import Response, Script
+from realtime.simulator.items import Stored
+from realtime.simulator.refusals import Refusal, expect, invalid_value, unknown_parameter
+from realtime.simulator.responses import Response, Script, WorkFailed
 
 if TYPE_CHECKING:
     from realtime.simulator.session import SimulatedSession
@@ -19,6 +19,12 @@ RATE_LIMIT_DELAY = 0.04
 """Seconds between response.done and rate_limits.updated in recorded traffic."""
 TOKENS_A_MINUTE = 40_000
 """The limit the simulator pretends to have."""
+METADATA_PAIRS, METADATA_KEY, METADATA_VALUE = 16, 64, 512
+"""How many pairs a response may carry, and how many characters each key and value."""
+_FIELDS = (
+    "conversation", "input", "metadata", "instructions", "output_modalities", "audio", "tools", "tool_choice",
+    "parallel_tool_calls", "max_output_tokens", "reasoning", "prompt",
+)  # fmt: skip
 
 
 class Answering:
@@ -48,9 +54,16 @@ class Answering:
 
     def create(self, data: dict[str, Any]) -> None:
         """``response.create``."""
-        params = data.get("response") or {}
-        if not isinstance(params, dict):
-            raise wrong_type("response", "an object", params)
+        params = data.get("response")
+        if params is None:
+            params = {}
+        expect("response", params, "an object")
+        for key in params:
+            if key not in _FIELDS:
+                raise unknown_parameter(f"response.{key}")
+        if params.get("conversation") not in (None, "auto", "none"):
+            raise invalid_value("response.conversation", params["conversation"], ("auto", "none"))
+        _check_metadata(params.get("metadata"))
         self.respond(params)
 
     def respond(self, params: dict[str, Any]) -> None:
@@ -78,27 +91,30 @@ class Answering:
         given = params.get("input")
         if given is None:
             return list(self.session.items)
-        if not isinstance(given, list):
-            raise wrong_type("response.input", "an array of objects", given)
+        expect("response.input", given, "an array")
         context = []
         for index, item in enumerate(given):
             if isinstance(item, dict) and item.get("type") == "item_reference":
-                stored = self.session.items.get(str(item.get("id")))
+                expect(f"response.input[{index}].id", item.get("id"), "a string")
+                stored = self.session.items.get(item["id"])
                 if stored is None:
-                    message = f"Item with id '{item.get('id')}' not found."
+                    message = f"Item with id '{item['id']}' not found."
                     raise Refusal("invalid_value", message, f"response.input[{index}].id")
                 context.append(stored)
             else:
-                context.append(self.session.stored(check(item, f"response.input[{index}]")[0]))
+                context.append(self.session.stored(item, f"response.input[{index}]"))
         return context
 
     def _run(self, response: Response) -> Script:
-        for stored in response.context:
-            if stored.audio and stored.item.get("role") == "user":
-                yield from self.session.hearing.words(stored)
         options = self.session.options
         latency = self.session.chance.uniform(0.12, 0.22) if options.latency_ms is None else options.latency_ms / 1000
-        yield from response.script(lambda: self._plan(response), latency, options.pace)
+        try:
+            for stored in response.context:
+                if stored.audio and stored.item.get("role") == "user":
+                    yield from self.session.hearing.words(stored)
+            yield from response.script(lambda: self._plan(response), latency, options.pace)
+        except WorkFailed as failure:
+            response.finish("failed", {"type": "failed", "error": failure.error()})
         self._after(response)
 
     def _plan(self, response: Response) -> brain.Plan:
@@ -107,8 +123,9 @@ class Answering:
         tools = {} if choice == "none" else {t["name"]: t for t in session["tools"] if t.get("type") == "function"}
         forced = choice["name"] if isinstance(choice, dict) and choice.get("name") else "*" if choice == "required" else ""
         said = [_said(stored) for stored in response.context]
-        if not said and session["instructions"]:
-            said = [brain.Said("system", session["instructions"])]
+        own = session["instructions"] if session["instructions"] != self.session.config.session["instructions"] else ""
+        if not said and own:  # the session's instructions say how to be, a response's own what to say
+            said = [brain.Said("system", own)]
         local = datetime.fromtimestamp(self.session.now()).astimezone()
         plan = brain.plan(brain.Context(said, tools, forced, local))
         if not reasons(self.session.config.model):  # only the reasoning models speak before they call
@@ -117,8 +134,6 @@ class Answering:
 
     def _after(self, response: Response) -> None:
         """A response has ended, by itself or cut."""
-        if response.deltas:
-            self.session.config.audio_spoken = True
         if self.active is response:
             self.active = None
             self.session.begin(self._wait_for_speech(response))
@@ -164,6 +179,20 @@ class Answering:
         self.session.hearing.commit_speech(item_id, self.session.hearing.buffer.silence_since(start))
         if self.session.config.detection.get("create_response"):
             self.respond({})
+
+
+def _check_metadata(metadata: Any) -> None:
+    if metadata is None:
+        return
+    expect("response.metadata", metadata, "an object")
+    if len(metadata) > METADATA_PAIRS:
+        raise Refusal("invalid_value", f"Invalid 'response.metadata': at most {METADATA_PAIRS} pairs.", "response.metadata")
+    for key, value in metadata.items():
+        here = f"response.metadata.{key}"
+        expect(here, value, "a string")
+        if len(key) > METADATA_KEY or len(value) > METADATA_VALUE:
+            message = f"Invalid '{here}': at most {METADATA_KEY} characters for the key and {METADATA_VALUE} for the value."
+            raise Refusal("invalid_value", message, here)
 
 
 def _said(stored: Stored) -> brain.Said:

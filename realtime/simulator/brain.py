@@ -162,12 +162,13 @@ def _key(words: str) -> str:
 
 def _arguments(tool: dict[str, Any], asked: str) -> str:
     """Arguments that fit a function's schema, taken from the question where it offers something."""
-    numbers = re.findall(r"-?\d+(?:\.\d+)?", asked)
+    numbers = re.findall(r"-?\d{1,15}(?:\.\d{1,15})?", asked)
     schema = tool.get("parameters") or {}
     values: dict[str, Any] = {}
-    for name, field in (schema.get("properties") or {}).items():
+    properties = schema.get("properties")
+    for name, field in properties.items() if isinstance(properties, dict) else ():
         kind = field.get("type") if isinstance(field, dict) else None
-        if isinstance(field, dict) and field.get("enum"):
+        if isinstance(field, dict) and isinstance(field.get("enum"), list) and field["enum"]:
             values[name] = field["enum"][0]
         elif kind in ("number", "integer"):
             value = float(numbers.pop(0)) if numbers else 1
@@ -198,7 +199,7 @@ def _tell_output(call: Said, text: str) -> str:
     try:
         output = json.loads(text)
         arguments = json.loads(call.arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return f"{call.name} answered: {text[:200]}"
     if isinstance(output, dict) and "error" in output:
         return f"That did not work. {output['error']}"
@@ -247,6 +248,7 @@ def _answer(context: Context, asked: str) -> str:
     if not asked:
         return f"Hello. {HELP}"
     shown = asked if len(asked) < 80 else asked[:77] + "…"
+    shown = shown if shown[-1] in ".!?…" else f"{shown}."
     return f"You said: {shown} I am a simulator, so I have no opinion on that. {HELP}"
 
 
@@ -262,7 +264,7 @@ def _recall(context: Context, asked: str) -> str:
             try:
                 arguments = json.loads(said.arguments)
                 known[str(arguments["key"])] = str(arguments["value"])
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue
         elif said.kind in ("user", "system"):
             known.update(_facts(said.text))
@@ -277,7 +279,7 @@ def _recall(context: Context, asked: str) -> str:
 
 
 def _count(word: str) -> str:
-    limit = _NUMBERS.index(word) + 1 if word in _NUMBERS else int(word) if word.isdigit() else 10
+    limit = _NUMBERS.index(word) + 1 if word in _NUMBERS else int(word[:3]) if word.isdecimal() else 10
     return ", ".join(_NUMBERS[: max(1, min(limit, len(_NUMBERS)))]).capitalize() + "."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from realtime.audio import RATE, duration_ms
@@ -40,9 +41,9 @@ class SpeechStopped:
 class InputBuffer:
     """One session's buffer. Positions count milliseconds of sound received, not of wall clock."""
 
-    def __init__(self, new_item_id: str = "") -> None:
+    def __init__(self) -> None:
         self.listener: Listener | None = None
-        self.item_id = new_item_id
+        self.item_id = ""
         """Id reserved for the turn that is being spoken; ``""`` when nobody speaks."""
         self._pcm = bytearray()
         self._from_ms = 0.0
@@ -73,8 +74,11 @@ class InputBuffer:
             self.listener.threshold = float(str(detection["threshold"]))
             self.listener.silence_ms = max(FRAME_MS, int(str(detection["silence_duration_ms"])))
 
-    def append(self, pcm: bytes, new_item_id: str) -> list[SpeechStarted | SpeechStopped]:
-        """Take PCM16 24 kHz; ``new_item_id`` is used if a turn begins in it. Returns what was found, in order."""
+    def append(self, pcm: bytes, make_item_id: Callable[[], str]) -> list[SpeechStarted | SpeechStopped]:
+        """Take PCM16 24 kHz; each turn that begins in it gets an id made. Returns what was found, in order.
+
+        Raises Refusal when it does not fit.
+        """
         if duration_ms(self._pcm) + duration_ms(pcm) > LIMIT_MS:
             raise Refusal(None, f"The input audio buffer is full: it holds {LIMIT_MS // 60_000} minutes of uncommitted audio.")
         self._pcm += pcm
@@ -83,7 +87,7 @@ class InputBuffer:
         found: list[SpeechStarted | SpeechStopped] = []
         for change in self.listener.hear(pcm):
             if isinstance(change, Started):
-                self.item_id, self._start_ms = new_item_id, max(0, change.at_ms - self._prefix_ms)
+                self.item_id, self._start_ms = make_item_id(), max(0, change.at_ms - self._prefix_ms)
                 found.append(SpeechStarted(self._start_ms, self.item_id))
             elif isinstance(change, Stopped):
                 spoken = self._cut(self._start_ms, change.at_ms)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
 from realtime.simulator.refusals import (
     Refusal,
+    expect,
     invalid_value,
     missing,
     out_of_range,
@@ -36,8 +38,8 @@ Check = Callable[["Config", str, Any], Any]
 
 
 def reasons(model: str) -> bool:
-    """Whether a model thinks before it speaks: the -2 family."""
-    return model.startswith("gpt-realtime-2")
+    """Whether a model thinks before it speaks: the -2 family, not gpt-realtime-2025-08-28, whose name only holds a date."""
+    return re.match(r"gpt-realtime-2(?!\d)", model) is not None
 
 
 class Config:
@@ -133,19 +135,17 @@ class Config:
                 raise wrong_type(here, "an object", tool)
             if tool.get("type") not in ("function", "mcp"):
                 raise invalid_value(f"{here}.type", tool.get("type"), ("function", "mcp"))
-            needed = "name" if tool["type"] == "function" else "server_label"
-            if needed not in tool:
-                raise missing(f"{here}.{needed}")
-            known = _FUNCTION_FIELDS if tool["type"] == "function" else _MCP_FIELDS
-            for key in tool:
-                if key not in known:
-                    raise unknown_parameter(f"{here}.{key}")
+            function = tool["type"] == "function"
+            _typed(here, tool, _FUNCTION_FIELDS if function else _MCP_FIELDS, "name" if function else "server_label")
         return value
 
     def _tool_choice(self, path: str, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("type") in ("function", "mcp"):
-            return value
-        return _one_of(path, value, ("none", "auto", "required"))
+        if not isinstance(value, dict):
+            return _one_of(path, value, ("none", "auto", "required"))
+        _one_of(f"{path}.type", value.get("type"), tuple(_CHOICES))
+        known = _CHOICES[value["type"]]
+        _typed(path, value, known, next(iter(known)))
+        return value
 
     def _max_tokens(self, path: str, value: Any) -> Any:
         if value == "inf":
@@ -153,23 +153,26 @@ class Config:
         return _whole(path, value, 1, LONGEST_ANSWER[reasons(self.model)])
 
     def _tracing(self, path: str, value: Any) -> Any:
-        if value is None or value == "auto" or isinstance(value, dict):
+        if isinstance(value, dict):
+            _typed(path, value, {"workflow_name": "a string", "group_id": "a string", "metadata": "an object"})
             return value
-        raise invalid_value(path, value, ("auto",))
+        return _one_of(path, value, ("auto", None))
 
     def _truncation(self, path: str, value: Any) -> Any:
         if isinstance(value, dict):
-            if value.get("type") != "retention_ratio":
-                raise invalid_value(f"{path}.type", value.get("type"), ("retention_ratio",))
-            _number(f"{path}.retention_ratio", value.get("retention_ratio"), 0, 1)
+            _one_of(f"{path}.type", value.get("type"), ("retention_ratio",))
+            _typed(path, value, {"type": "", "retention_ratio": "", "token_limits": "an object"}, "retention_ratio")
+            _number(f"{path}.retention_ratio", value["retention_ratio"], 0, 1)
+            limits = value.get("token_limits") or {}
+            _fields(f"{path}.token_limits", limits, ("post_instructions",))
+            if "post_instructions" in limits:
+                _whole(f"{path}.token_limits.post_instructions", limits["post_instructions"], 0, 10**9)
             return value
         return _one_of(path, value, ("auto", "disabled"))
 
     def _prompt(self, path: str, value: Any) -> Any:
-        if value is not None and not isinstance(value, dict):
-            raise wrong_type(path, "an object", value)
-        if value is not None and "id" not in value:
-            raise missing(f"{path}.id")
+        if value is not None:
+            _typed(path, value, {"id": "a string", "version": "a string", "variables": "an object"}, "id")
         return value
 
     def _include(self, path: str, value: Any) -> Any:
@@ -197,7 +200,12 @@ class Config:
     def _transcription(self, path: str, value: Any) -> Any:
         if value is None:
             return None
-        _fields(path, value, ("model", "language", "languages", "keywords", "prompt", "delay"))
+        _typed(path, value, _TRANSCRIPTION_FIELDS)
+        for name in ("languages", "keywords"):
+            for index, word in enumerate(value.get(name) or []):
+                expect(f"{path}.{name}[{index}]", word, "a string")
+        if value.get("delay") is not None:
+            _one_of(f"{path}.delay", value["delay"], ("minimal", "low", "medium", "high", "xhigh"))
         model = value.get("model") or (self.session["audio"]["input"]["transcription"] or {}).get("model")
         if model is None:
             raise missing(f"{path}.model")
@@ -236,9 +244,9 @@ class Config:
         return {"type": kind, **own, **create}
 
     def _voice(self, path: str, value: Any) -> Any:
-        if isinstance(value, dict):
-            if "id" not in value:
-                raise missing(f"{path}.id")
+        if isinstance(value, dict):  # a custom voice; sessions tell of it by its id, as of any other
+            _typed(path, value, {"id": "a string"}, "id")
+            value = value["id"]
         else:
             _one_of(path, value, tuple(VOICES))
         if self.audio_spoken and value != self.session["audio"]["output"]["voice"]:
@@ -293,11 +301,31 @@ def _fields(path: str, value: Any, known: tuple[str, ...]) -> None:
             raise unknown_parameter(f"{path}.{key}")
 
 
+def _typed(path: str, value: Any, known: dict[str, str], needed: str = "") -> None:
+    """Raise unless the value is an object of these fields and their JSON types (``""``: any); null stands for absent."""
+    _fields(path, value, tuple(known))
+    if needed and value.get(needed) is None:
+        raise missing(f"{path}.{needed}")
+    for key, wanted in known.items():
+        if wanted and value.get(key) is not None:
+            expect(f"{path}.{key}", value[key], wanted)
+
+
 _OBJECTS = {"audio", "audio.input", "audio.output"}
-_FUNCTION_FIELDS = {"type", "name", "description", "parameters"}
+_FUNCTION_FIELDS = {"type": "", "name": "a string", "description": "a string", "parameters": "an object"}
 _MCP_FIELDS = {
-    "type", "server_label", "server_url", "connector_id", "tunnel_id", "authorization", "headers", "server_description",
-    "allowed_tools", "require_approval", "defer_loading", "allowed_callers",
+    "type": "", "server_label": "a string", "server_url": "a string", "connector_id": "a string", "tunnel_id": "a string",
+    "authorization": "a string", "headers": "an object", "server_description": "a string", "allowed_tools": "",
+    "require_approval": "", "defer_loading": "a boolean", "allowed_callers": "an array",
+}  # fmt: skip
+_CHOICES = {
+    "function": {"name": "a string", "type": ""},
+    "mcp": {"server_label": "a string", "name": "a string", "type": ""},
+}
+"""Fields of the objects that ``tool_choice`` may be, the necessary one first."""
+_TRANSCRIPTION_FIELDS = {
+    "model": "a string", "language": "a string", "languages": "an array", "keywords": "an array", "prompt": "a string",
+    "delay": "a string",
 }  # fmt: skip
 _CHECKS: dict[str, Check] = {
     "output_modalities": Config._modalities,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from realtime.simulator.options import SimulatorOptions
@@ -12,6 +13,8 @@ from realtime.simulator.refusals import Refusal
 PATHS = ("/v1/realtime", "/realtime")
 KNOWN = ("gpt-realtime", "gpt-4o-realtime", "gpt-4o-mini-realtime")
 """What a usable model's name begins with."""
+SILENT = ("gpt-realtime-whisper", "gpt-realtime-translate")
+"""Models of that name that cannot hold a conversation."""
 DROP = "gpt-drop"
 """A model whose connection breaks off without a word after the first response.created: for tests of lost connections."""
 HTTP_REFUSALS: dict[int, tuple[str, str]] = {
@@ -60,9 +63,10 @@ def judge(path: str, query: Mapping[str, str], headers: Mapping[str, str], optio
         return Refused(404, _body(f"Invalid URL (GET {path})", None))
     model = query.get("model", "")
     if model.startswith("gpt-http-"):
-        status = int(model[9:]) if model[9:].isdigit() else 500
+        asked = model.removeprefix("gpt-http-")
+        status = next((known.value for known in HTTPStatus if known >= 400 and str(known.value) == asked), 500)
         code, message = HTTP_REFUSALS.get(status, ("error", f"HTTP {status} as asked."))
-        return Refused(status if 400 <= status < 600 else 500, _body(message, code))
+        return Refused(status, _body(message, code))
     key = given_key(headers)
     if key.startswith("sk-bad") or (options.require_key is not None and key != options.require_key):
         message = f"Incorrect API key provided: {key[:7]}…{key[-4:]}. You can find your API key at https://platform.openai.com/account/api-keys."
@@ -76,7 +80,7 @@ def judge(path: str, query: Mapping[str, str], headers: Mapping[str, str], optio
         return Turned(Refusal("missing_model", message).error(None), 4000)
     if model == DROP:
         return Accepted("gpt-realtime", drop=True)
-    if not model.startswith(KNOWN):
+    if not model.startswith(KNOWN) or model.startswith(SILENT):
         return Turned(Refusal("invalid_model", f'Model "{model}" is not supported in realtime mode.').error(None), 4000)
     return Accepted(model)
 

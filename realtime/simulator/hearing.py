@@ -12,8 +12,8 @@ from realtime.simulator import usage
 from realtime.simulator.buffer import InputBuffer, SpeechStarted, SpeechStopped
 from realtime.simulator.config import LOGPROBS
 from realtime.simulator.items import Stored, user_speech
-from realtime.simulator.refusals import Refusal, missing, wrong_type
-from realtime.simulator.responses import Hear, Script, Speak
+from realtime.simulator.refusals import Refusal, expect, missing
+from realtime.simulator.responses import Hear, Script, Speak, WorkFailed
 
 if TYPE_CHECKING:
     from realtime.simulator.session import SimulatedSession
@@ -36,10 +36,9 @@ class Hearing:
         audio = data.get("audio")
         if audio is None:
             raise missing("audio")
-        if not isinstance(audio, str):
-            raise wrong_type("audio", "a string", audio)
+        expect("audio", audio, "a string")
         pcm = self.decoded(audio, "audio")
-        for found in self.buffer.append(pcm, self.session.ids.make("item")):
+        for found in self.buffer.append(pcm, lambda: self.session.ids.make("item")):
             if isinstance(found, SpeechStarted):
                 self._speech_started(found)
             else:
@@ -90,9 +89,13 @@ class Hearing:
 
     def _transcribe(self, stored: Stored, model: str) -> Script:
         """Write down what the user said; it runs beside the response and may end after it."""
-        yield 0.05
-        text = yield from self.words(stored)
         ids = {"item_id": stored.item["id"], "content_index": 0}
+        yield 0.05
+        try:
+            text = yield from self.words(stored)
+        except WorkFailed as failure:
+            self.session.emit(f"{_TRANSCRIPTION}.failed", **ids, error=failure.error())
+            return
         streamed = [text] if model == "whisper-1" else usage.text_tokens(text)
         if model == "gpt-realtime-whisper":
             streamed[0] = f" {streamed[0]}"
@@ -110,8 +113,7 @@ class Hearing:
         self.session.emit(f"{_TRANSCRIPTION}.completed", **ids, transcript=text, usage=used, **extra)
 
     def words(self, stored: Stored) -> Generator[float | Speak | Hear, Any, str]:
-        """What was said in an item; the ears are asked once."""
+        """What was said in an item; the ears are asked once, whoever else waits for them. Raises WorkFailed."""
         if stored.heard is None:
-            heard = yield Hear(stored.item["id"], stored.audio)
-            stored.heard = stored.heard or str(heard)
+            stored.heard = str((yield Hear(stored.item["id"], stored.audio)))
         return stored.heard

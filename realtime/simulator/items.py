@@ -9,7 +9,7 @@ from typing import Any
 
 from realtime.audio import duration_ms
 from realtime.simulator import usage
-from realtime.simulator.refusals import Refusal, invalid_value, missing, no_item, wrong_type
+from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, no_item, unknown_parameter, wrong_type
 
 KEPT_AUDIO = 32 * 1024 * 1024
 """Bytes of sound a session keeps for ``conversation.item.retrieve``; the oldest goes first."""
@@ -18,15 +18,32 @@ _CONTENT = {
     "system": ("input_text",),
     "assistant": ("output_text", "output_audio"),
 }
-_NEEDED: dict[str, tuple[str, ...]] = {
-    "message": ("role", "content"),
-    "function_call": ("name", "arguments"),
-    "function_call_output": ("call_id", "output"),
-    "mcp_approval_response": ("approval_request_id", "approve"),
-    "mcp_list_tools": ("server_label", "tools"),
-    "mcp_call": ("server_label", "name", "arguments"),
-    "mcp_approval_request": ("server_label", "name", "arguments"),
+_PART_FIELDS = {
+    "input_text": {"text": "a string"},
+    "input_audio": {"audio": "a string", "transcript": "a string"},
+    "input_image": {"image_url": "a string", "detail": "a string"},
+    "output_text": {"text": "a string"},
+    "output_audio": {"transcript": "a string"},
 }
+_CALL = {"name": "a string", "arguments": "a string"}
+_MCP_CALL = {"server_label": "a string", **_CALL}
+_NEEDED = {
+    "message": {"role": "a string", "content": "an array"},
+    "function_call": _CALL,
+    "function_call_output": {"call_id": "a string", "output": "a string"},
+    "mcp_approval_response": {"approval_request_id": "a string", "approve": "a boolean"},
+    "mcp_list_tools": {"server_label": "a string", "tools": "an array"},
+    "mcp_call": _MCP_CALL,
+    "mcp_approval_request": _MCP_CALL,
+}
+_ALLOWED = {
+    "message": {"phase": "a string"},
+    "function_call": {"call_id": "a string"},
+    "mcp_approval_response": {"reason": "a string"},
+    "mcp_call": {"approval_request_id": "a string", "output": "a string", "error": "an object"},
+}
+_ALWAYS_ALLOWED = {"type": "a string", "id": "a string", "object": "a string", "status": "a string"}
+"""Fields of each type of item, and their JSON types."""
 
 
 @dataclass(slots=True)
@@ -94,20 +111,19 @@ class Items:
     def add(self, stored: Stored, previous_item_id: str | None = None) -> None:
         """Place an item: after the one named, at the beginning for ``root``, else at the end. Raises Refusal."""
         item_id = stored.item["id"]
+        others = [other for other in self._order if other != item_id]  # duplicate ids are reportedly not refused
         if previous_item_id == "root":
             index = 0
         elif previous_item_id is None:
-            index = len(self._order)
-        elif previous_item_id in self._items:
-            index = self._order.index(previous_item_id) + 1
+            index = len(others)
+        elif previous_item_id in others:
+            index = others.index(previous_item_id) + 1
         else:
             raise Refusal(
                 "item_create_invalid_previous_item_id",
                 f"Error adding item: the previous item with id '{previous_item_id}' does not exist.",
             )
-        if item_id in self._items:  # taken as it is: duplicate ids are reportedly not refused
-            self._order.remove(item_id)
-            index = min(index, len(self._order))
+        self._order = others
         self._items[item_id] = stored
         self._order.insert(index, item_id)
         self.first = self.first or item_id
@@ -129,6 +145,8 @@ class Items:
         part = content[content_index] if 0 <= content_index < len(content) else {}
         if stored.item.get("role") != "assistant" or part.get("type") != "output_audio":
             raise Refusal("unsupported_content_type", "Only model output audio messages can be truncated")
+        if audio_end_ms < 0:
+            raise Refusal("invalid_value", f"Invalid value: {audio_end_ms}. 'audio_end_ms' must be 0 or more.", "audio_end_ms")
         if audio_end_ms > stored.audio_ms:
             message = f"Audio content of {stored.audio_ms:.0f}ms is already shorter than {audio_end_ms}ms"
             raise Refusal("invalid_value", message)
@@ -156,43 +174,64 @@ class Items:
             stored.audio = b""
 
 
-def check(item: Any, path: str) -> tuple[dict[str, Any], bytes]:
-    """A client's item as it will be stored, and the base64 text of its sound. Raises Refusal, naming the field."""
-    if not isinstance(item, dict):
-        raise missing(path) if item is None else wrong_type(path, "an object", item)
+def check(item: Any, path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """A client's item as it will be stored, and the base64 texts of its sound by their paths.
+
+    Raises Refusal, naming the field.
+    """
+    if item is None:
+        raise missing(path)
+    expect(path, item, "an object")
     kind = item.get("type")
     if kind is None:
         raise missing(f"{path}.type")
-    if kind not in _NEEDED:
+    if not isinstance(kind, str) or kind not in _NEEDED:
         raise invalid_value(f"{path}.type", kind, _NEEDED)
-    for field_name in _NEEDED[kind]:
-        if field_name not in item:
-            raise missing(f"{path}.{field_name}")
-    audio = b""
-    if kind == "message":
-        role = item["role"]
-        if role not in _CONTENT:
-            raise invalid_value(f"{path}.role", role, _CONTENT)
-        if not isinstance(item["content"], list):
-            raise wrong_type(f"{path}.content", "an array of objects", item["content"])
-        for index, part in enumerate(item["content"]):
-            audio += _check_part(part, role, f"{path}.content[{index}]")
-        item = {**item, "content": [{k: v for k, v in part.items() if k != "audio"} for part in item["content"]]}
-    elif kind == "function_call_output" and not isinstance(item["output"], str):
-        raise wrong_type(f"{path}.output", "a string", item["output"])
-    return item, audio
+    _check_fields(item, path, {**_ALWAYS_ALLOWED, **_NEEDED[kind], **_ALLOWED.get(kind, {})}, tuple(_NEEDED[kind]))
+    if kind == "mcp_list_tools":
+        for index, tool in enumerate(item["tools"]):
+            expect(f"{path}.tools[{index}]", tool, "an object")
+            for name, wanted in (("name", "a string"), ("input_schema", "an object")):
+                expect(f"{path}.tools[{index}].{name}", tool.get(name), wanted)
+    if kind != "message":
+        return item, {}
+    role = item["role"]
+    if role not in _CONTENT:
+        raise invalid_value(f"{path}.role", role, _CONTENT)
+    if item.get("phase") not in (None, "commentary", "final_answer"):
+        raise invalid_value(f"{path}.phase", item["phase"], ("commentary", "final_answer"))
+    audio = {}
+    for index, part in enumerate(item["content"]):
+        here = f"{path}.content[{index}]"
+        _check_part(part, role, here)
+        if part.get("audio"):
+            audio[f"{here}.audio"] = part["audio"]
+    return {**item, "content": [{k: v for k, v in part.items() if k != "audio"} for part in item["content"]]}, audio
 
 
-def _check_part(part: Any, role: str, path: str) -> bytes:
-    if not isinstance(part, dict):
-        raise wrong_type(path, "an object", part)
-    if part.get("type") not in _CONTENT[role]:
-        raise invalid_value(f"{path}.type", part.get("type"), _CONTENT[role])
-    if part["type"] in ("input_text", "output_text") and not isinstance(part.get("text"), str):
-        raise missing(f"{path}.text") if "text" not in part else wrong_type(f"{path}.text", "a string", part["text"])
-    if part["type"] == "output_audio" and "audio" in part:
+def _check_part(part: Any, role: str, path: str) -> None:
+    expect(path, part, "an object")
+    kind = part.get("type")
+    if kind not in _CONTENT[role]:
+        raise invalid_value(f"{path}.type", kind, _CONTENT[role])
+    if kind == "output_audio" and "audio" in part:
         raise Refusal("invalid_value", "Assistant audio cannot be seeded, only text.", f"{path}.audio")
-    return str(part.get("audio") or "").encode() if part["type"] == "input_audio" else b""
+    needed = ("text",) if kind in ("input_text", "output_text") else ()
+    _check_fields(part, path, {"type": "a string", **_PART_FIELDS[kind]}, needed)
+    if part.get("detail") not in (None, "auto", "low", "high"):
+        raise invalid_value(f"{path}.detail", part["detail"], ("auto", "low", "high"))
+
+
+def _check_fields(value: dict[str, Any], path: str, known: dict[str, str], needed: tuple[str, ...]) -> None:
+    """Raise Refusal unless these are the value's fields; null stands for one that is absent."""
+    for key in value:
+        if key not in known:
+            raise unknown_parameter(f"{path}.{key}")
+    for key, wanted in known.items():
+        if value.get(key) is not None:
+            expect(f"{path}.{key}", value[key], wanted)
+        elif key in needed:
+            raise missing(f"{path}.{key}") if key not in value else wrong_type(f"{path}.{key}", wanted, None)
 
 
 def user_speech(item_id: str, pcm: bytes) -> Stored:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+JSON_TYPES = {"a string": str, "a boolean": bool, "an object": dict, "an array": list}
+"""JSON types, with the article, and what they are in Python."""
+
 
 class Refusal(Exception):
     """Raised inside the simulator when a client's event is refused; becomes an ``error`` event, nothing else happens."""
@@ -28,6 +31,12 @@ def unknown_parameter(path: str) -> Refusal:
 def missing(path: str) -> Refusal:
     """A field that must be there."""
     return Refusal("missing_required_parameter", f"Missing required parameter: '{path}'.", path)
+
+
+def expect(path: str, value: object, wanted: str) -> None:
+    """Raise Refusal unless a value is of the JSON type ``wanted``, one of ``JSON_TYPES``."""
+    if not isinstance(value, JSON_TYPES[wanted]):
+        raise wrong_type(path, wanted, value)
 
 
 def wrong_type(path: str, wanted: str, value: object) -> Refusal:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from realtime.audio import duration_ms, from_pcm24
 from realtime.simulator import brain, usage
+from realtime.simulator.config import Config, reasons
 from realtime.simulator.ids import Ids
 from realtime.simulator.items import Items, Stored
 
@@ -22,7 +23,8 @@ AHEAD = 4
 """Tokens of transcript that run ahead of the sound."""
 TEXT_TOKEN_SECONDS = 0.02
 """Between two deltas of written text."""
-ARGUMENTS_TOKEN = re.compile(r'[A-Za-z_]+|-?\d+|\s+|[^\w\s]{1,2}')
+ARGUMENTS_TOKEN = re.compile(r"[^\W\d]+|-?\d+|\s+|[^\w\s]{1,2}")
+"""A function's arguments in pieces of about the size the API streams; together they are the arguments again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,14 @@ class Hear:
     pcm: bytes = field(repr=False)
 
 
+class WorkFailed(Exception):
+    """Raised inside a script when a thread could not do its work; ``str()`` says why."""
+
+    def error(self) -> dict[str, Any]:
+        """As the API tells of its own failures."""
+        return {"type": "server_error", "code": "server_error", "message": str(self), "param": None}
+
+
 Script = Generator["float | Speak | Hear", Any, None]
 """Yields seconds to wait, or work whose result it is then sent."""
 
@@ -52,6 +62,7 @@ class World(Protocol):
     ids: Ids
     items: Items
     chance: random.Random
+    config: Config
 
     def emit(self, type_: str, **fields: Any) -> None:
         """Send one event."""
@@ -112,7 +123,7 @@ class Response:
 
     def _say(self, step: brain.Say, latency: float, pace: float) -> Script:
         item: dict[str, Any] = {"type": "message", "status": "in_progress", "role": "assistant", "content": []}
-        if self.session["model"].startswith("gpt-realtime-2"):
+        if reasons(self.session["model"]):
             item["phase"] = step.phase
         output = self._open(item, "audio" if self.audio else "text")
         for sentence in sentences(step.text):
@@ -128,9 +139,8 @@ class Response:
                 for token in tokens[:AHEAD]:
                     self._text_delta(output, token)
                 tokens = tokens[AHEAD:]
-            voice = self.session["audio"]["output"]["voice"]
-            name = voice if isinstance(voice, str) else str(voice.get("id"))
-            pcm = yield Speak(sentence, name, self.session["audio"]["output"]["speed"])
+            speaker = self.session["audio"]["output"]
+            pcm = yield Speak(sentence, speaker["voice"], speaker["speed"])
             yield from self._stream(output, pcm, tokens, pace)
             if self._over_limit():
                 return
@@ -193,6 +203,7 @@ class Response:
         self._emit_for(output, "response.output_audio.delta", content_index=0, delta=delta)
         output.pcm += pcm
         self.deltas += 1
+        self.world.config.audio_spoken = True
 
     def _emit_for(self, output: Output, type_: str, **fields: Any) -> None:
         ids = {"response_id": self.id, "item_id": output.item["id"], "output_index": output.index}

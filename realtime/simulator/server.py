@@ -195,7 +195,11 @@ class _Conversation:
                     await self.changed.wait()
 
     async def _work(self, key: int, work: Work) -> None:
-        self.session.work_done(key, await self.server.do(work))
+        try:
+            self.session.work_done(key, await self.server.do(work))
+        except (OSError, RuntimeError, ValueError) as error:
+            log.warning("the simulator could not %s: %s", type(work).__name__.lower(), error)
+            self.session.work_failed(key, f"The server had an error while processing your request: {error}.")
         self.changed.set()
 
 

@@ -16,10 +16,12 @@ from realtime.simulator.hearing import Hearing
 from realtime.simulator.ids import Ids
 from realtime.simulator.items import Items, Stored, check
 from realtime.simulator.options import SimulatorOptions
-from realtime.simulator.refusals import Refusal, invalid_value, missing, unknown_parameter, wrong_type
-from realtime.simulator.responses import Hear, Response, Script, Speak
+from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, unknown_parameter, wrong_type
+from realtime.simulator.responses import Hear, Response, Script, Speak, WorkFailed
 
 Work = Speak | Hear
+DEEPEST = 64
+"""Levels of nesting a client's event may have."""
 
 
 @dataclass(slots=True)
@@ -29,6 +31,8 @@ class Life:
     script: Generator[float | Work, Any, None]
     due: float | None = None
     """When it goes on; None while it waits for work."""
+    waits_for: int | None = None
+    """The work it waits for; two may wait for the same."""
     response: Response | None = None
 
 
@@ -58,6 +62,7 @@ class SimulatedSession:
         self._lives: dict[int, Life] = {}
         self._count = 0
         self._work: list[tuple[int, Work]] = []
+        self._asked: dict[int, Work] = {}
         self._event_id: str | None = None
         self.emit("session.created", session=self.config.session)
         self.begin(self._expire())
@@ -72,7 +77,7 @@ class SimulatedSession:
             event_id = data.get("event_id")
             self._event_id = event_id if isinstance(event_id, str) else None
             type_ = data.get("type")
-            if type_ not in _HANDLERS:
+            if not isinstance(type_, str) or type_ not in _HANDLERS:
                 raise invalid_value("type", type_, _HANDLERS)
             for key in data:
                 if key not in ("type", "event_id", *_FIELDS[type_]):
@@ -96,8 +101,14 @@ class SimulatedSession:
 
     def work_done(self, key: int, result: Any) -> None:
         """A piece of work is finished; whoever waited for it goes on. Ignored when nobody waits any longer."""
-        if key in self._lives and self.close is None:
-            self._go_on(key, result)
+        self._asked.pop(key, None)
+        for life in [life for life, waiting in self._lives.items() if waiting.waits_for == key]:
+            if self.close is None and life in self._lives:
+                self._go_on(life, result)
+
+    def work_failed(self, key: int, reason: str) -> None:
+        """A piece of work could not be done: the response or transcription that needs it fails, and says why."""
+        self.work_done(key, WorkFailed(reason))
 
     # ── Out ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -125,23 +136,32 @@ class SimulatedSession:
     def begin(self, script: Script, response: Response | None = None) -> None:
         """Run a script beside the others; of a response's, say whose it is."""
         self._count += 1
-        self._lives[self._count] = Life(script, None, response)
+        self._lives[self._count] = Life(script, response=response)
         self._go_on(self._count, None)
 
     def _go_on(self, key: int, result: Any) -> None:
         life = self._lives[key]
         asked_at = life.due if life.due is not None else self.clock()
         try:
-            wanted = life.script.send(result)
+            wanted = life.script.throw(result) if isinstance(result, WorkFailed) else life.script.send(result)
         except StopIteration:
             del self._lives[key]
             return
         if isinstance(wanted, (int, float)):
             # From when it was due, not from now: a busy machine must not slow the voice down.
-            life.due = max(asked_at, self.clock() - 0.5) + wanted
+            life.due, life.waits_for = max(asked_at, self.clock() - 0.5) + wanted, None
         else:
-            life.due = None
-            self._work.append((key, wanted))
+            life.due, life.waits_for = None, self._ask_for(wanted)
+
+    def _ask_for(self, wanted: Work) -> int:
+        """The key of a piece of work; what is said in an item is not worked out twice at a time."""
+        for key, asked in self._asked.items():
+            if isinstance(wanted, Hear) and isinstance(asked, Hear) and asked.item_id == wanted.item_id:
+                return key
+        self._count += 1
+        self._asked[self._count] = wanted
+        self._work.append((self._count, wanted))
+        return self._count
 
     def end(self, response: Response) -> None:
         """Stop a response's script wherever it stands."""
@@ -170,14 +190,16 @@ class SimulatedSession:
     # ── Items ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _item_create(self, data: dict[str, Any]) -> None:
-        item, audio = check(data.get("item"), "item")
-        pcm = self.hearing.decoded(audio.decode(), "item.content[0].audio") if audio else b""
-        stored = self.stored(item, pcm)
-        self.items.add(stored, data.get("previous_item_id"))
+        stored = self.stored(data.get("item"), "item")
+        if (previous := data.get("previous_item_id")) is not None:
+            expect("previous_item_id", previous, "a string")
+        self.items.add(stored, previous)
         self.tell_added(stored)
 
-    def stored(self, item: dict[str, Any], pcm: bytes = b"") -> Stored:
-        """A client's item in the form in which the API keeps and tells it."""
+    def stored(self, given: Any, path: str) -> Stored:
+        """A client's item in the form in which the API keeps and tells it. Raises Refusal."""
+        item, audio = check(given, path)
+        pcm = b"".join(self.hearing.decoded(sound, here) for here, sound in audio.items())
         item_id = item.get("id") or self.ids.make("item")
         rest = {k: v for k, v in item.items() if k not in ("id", "type", "status", "object")}
         # A function_call_output is echoed without a status; everything else is complete at once.
@@ -214,10 +236,14 @@ class SimulatedSession:
         self.items.delete(item_id)
         self.emit("conversation.item.deleted", item_id=item_id)
 
+
 def _read(raw: str) -> dict[str, Any]:
     """A client's frame as an event. Raises Refusal."""
     try:
-        data = json.loads(raw)
+        data = json.loads(raw, parse_constant=_no_number)
+        if "\\u" in raw:
+            json.dumps(data, ensure_ascii=False).encode()  # half a surrogate pair cannot be sent back
+        _fathom(data, DEEPEST)
     except (ValueError, RecursionError):
         raise Refusal("invalid_json", "The message is not valid JSON.") from None
     if not isinstance(data, dict) or "type" not in data:
@@ -225,13 +251,25 @@ def _read(raw: str) -> dict[str, Any]:
     return data
 
 
+def _no_number(name: str) -> None:
+    """Python reads NaN and Infinity, JSON does not know them."""
+    raise ValueError(name)
+
+
+def _fathom(value: Any, left: int) -> None:
+    """Raise RecursionError when a value is nested deeper than ``left``: what is kept is also copied and written."""
+    if left < 0:
+        raise RecursionError
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _fathom(inner, left - 1)
+
+
 def _id(data: dict[str, Any]) -> str:
     item_id = data.get("item_id")
     if item_id is None:
         raise missing("item_id")
-    if not isinstance(item_id, str):
-        raise wrong_type("item_id", "a string", item_id)
-    return item_id
+    expect("item_id", item_id, "a string")
+    return str(item_id)
 
 
 _S = SimulatedSession

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from realtime.errors import ToolError
+from realtime.events import load
 
 JSON_TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
@@ -54,7 +54,7 @@ def parse_arguments(text: str) -> dict[str, Any]:
     if not text.strip():
         return {}
     try:
-        arguments = json.loads(text)
+        arguments = load(text)
     except (ValueError, RecursionError) as error:
         raise ToolError(f"The arguments are not valid JSON: {error}.") from None
     if not isinstance(arguments, dict):

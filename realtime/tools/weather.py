@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import httpx
 
 from realtime.errors import ToolError
+from realtime.events import load
 from realtime.tools.base import Tool, ToolContext
 
 TIMEOUT = 5.0
@@ -26,9 +28,10 @@ CONDITIONS = {
 
 
 async def _run(arguments: dict[str, Any], context: ToolContext) -> dict[str, Any]:
-    lat, lng, location = float(arguments["lat"]), float(arguments["lng"]), arguments["location"]
-    if not (-90 <= lat <= 90 and -180 <= lng <= 180):
+    lat, lng, location = arguments["lat"], arguments["lng"], arguments["location"]
+    if not (-90 <= lat <= 90 and -180 <= lng <= 180):  # neither is NaN
         raise ToolError(f"{lat}, {lng} is no place on earth: latitude is -90 to 90, longitude -180 to 180.")
+    lat, lng = float(lat), float(lng)
     current = await _ask(context.weather_url, lat, lng)
     return {
         "location": location,
@@ -44,8 +47,16 @@ async def _ask(url: str, lat: float, lng: float) -> dict[str, Any]:
     """Ask the service; every way this can go wrong is a sentence."""
     wanted: dict[str, str | float] = {"latitude": lat, "longitude": lng, "current": "temperature_2m,wind_speed_10m,weather_code"}
     try:
-        async with asyncio.timeout(TIMEOUT), httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client:
-            response = await client.get(url, params=wanted)
+        async with (
+            asyncio.timeout(TIMEOUT),
+            httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as client,
+            client.stream("GET", url, params=wanted) as response,
+        ):
+            content = b""
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > LARGEST_ANSWER:
+                    break
     except (TimeoutError, httpx.TimeoutException):
         raise ToolError(f"The weather service did not answer within {TIMEOUT:.0f} s.") from None
     except (httpx.HTTPError, httpx.InvalidURL):
@@ -53,19 +64,21 @@ async def _ask(url: str, lat: float, lng: float) -> dict[str, Any]:
     if response.status_code != 200:
         raise ToolError(f"The weather service answered with HTTP {response.status_code}.")
     try:
-        if len(response.content) > LARGEST_ANSWER:
+        if len(content) > LARGEST_ANSWER:
             raise ValueError
-        return _read(response.json())
-    except (ValueError, KeyError, TypeError):
+        return _read(load(content.decode()))
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         raise ToolError("The weather service answered with something that is not a forecast.") from None
 
 
 def _read(answer: dict[str, Any]) -> dict[str, Any]:
-    """The needed fields of open-meteo's answer. Raises KeyError, TypeError or ValueError when one is not there."""
+    """The needed fields of open-meteo's answer. Raises LookupError, TypeError, ValueError or OverflowError without them."""
     current, units = answer["current"], answer["current_units"]
     read: dict[str, Any] = {
         name: {"value": float(current[name]), "unit": str(units[name])} for name in ("temperature_2m", "wind_speed_10m")
     }
+    if not all(math.isfinite(measured["value"]) for measured in read.values()):
+        raise ValueError
     if conditions := CONDITIONS.get(current.get("weather_code")):
         read["conditions"] = conditions
     return read

@@ -24,7 +24,7 @@ def fields(**changed: str) -> dict[str, str]:
     """The settings form as the page posts it, with these fields changed."""
     form = SessionSettingsForm(session=ASKED_AT_START)
     values = {name: form[name].field.prepare_value(value) for name, value in form.initial.items()}
-    return {name: str(value) for name, value in values.items() if value not in (None, False)} | changed
+    return {name: str(value) for name, value in values.items() if value is not None and value is not False} | changed
 
 
 class TestStart:

@@ -5,7 +5,7 @@ import { showTab } from "./panes.js";
 import { timeText } from "./times.js";
 
 const MOST_ROWS = 600; // in the page at once; further ones are fetched as they are scrolled to
-const PAGE = 200; // rows fetched at once
+const PAGE = 120; // rows fetched at once: more would be felt while scrolling
 const NEAR = 600; // pixels from an end of the table at which the next page is fetched
 const TAIL = 24; // pixels from the bottom within which a reader counts as being at the tail
 const FILTER_DELAY = 150; // milliseconds after the last key
@@ -223,7 +223,7 @@ class EventTimeline extends HTMLElement {
       const response = await fetch(address);
       const html = await response.text();
       if (!response.ok) {
-        this.#say(new DOMParser().parseFromString(html, "text/html").body.textContent.trim() || `HTTP ${response.status}`);
+        this.#say(new DOMParser().parseFromString(html, "text/html").body.textContent.trim() || `HTTP ${response.status}`, true);
         return null;
       }
       const table = document.createElement("template");
@@ -263,12 +263,11 @@ class EventTimeline extends HTMLElement {
   }
 
   /** Say what is wrong with the filter, or that nothing matches. */
-  #say(text) {
-    const input = document.querySelector("#filter input");
-    input?.setAttribute("aria-invalid", String(Boolean(text)));
-    const place = this.querySelector(".nothing");
+  #say(text, wrong = false) {
+    const place = document.getElementById("filter-says");
     place.textContent = text;
     place.hidden = !text;
+    document.querySelector("#filter input").setAttribute("aria-invalid", String(wrong));
   }
 
   /** @param {Response} response an answer with rows, which says how many match and how many there are */

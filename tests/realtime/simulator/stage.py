@@ -84,6 +84,11 @@ class Stage:
         self.session.receive_text(raw)
         return self._collect()
 
+    def send_binary(self, data: bytes) -> list[Event]:
+        """One binary frame."""
+        self.session.receive_binary(data)
+        return self._collect()
+
     def run(self, seconds: float = 120.0, until: str | Callable[[Event], bool] | None = None) -> list[Event]:
         """Let time pass, or only until an event has come; a string is its type."""
         reached = (lambda event: event["type"] == until) if isinstance(until, str) else until

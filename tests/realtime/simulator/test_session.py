@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 
 from realtime.simulator.session import _FIELDS
 from tests.realtime.simulator.stage import (
-    CLOSED,
     ENDED,
     ITEM,
-    OPENED,
     START,
     TEXT_ANSWER,
     Stage,
@@ -233,7 +231,7 @@ ITEMS = st.fixed_dictionaries(
 SETTINGS = st.fixed_dictionaries(
     {"type": st.just("realtime")},
     optional={
-        **{name: JSON for name in ("instructions", "tool_choice", "tracing", "prompt", "include", "reasoning", "truncation")},
+        **dict.fromkeys(("instructions", "tool_choice", "tracing", "prompt", "include", "reasoning", "truncation"), JSON),
         "output_modalities": st.just(["text"]) | JSON,
         "max_output_tokens": st.integers(1, 20) | JSON,
         "tools": st.lists(
@@ -245,7 +243,9 @@ SETTINGS = st.fixed_dictionaries(
                 "format": JSON | st.fixed_dictionaries({"type": JSON}), "transcription": JSON | st.fixed_dictionaries({"model": JSON}),
                 "turn_detection": JSON | st.fixed_dictionaries({"type": JSON}), "noise_reduction": JSON,
             }),
-            "output": st.fixed_dictionaries({}, optional={"voice": JSON | st.fixed_dictionaries({"id": JSON}), "speed": JSON, "format": JSON}),
+            "output": st.fixed_dictionaries({}, optional={
+                "voice": JSON | st.fixed_dictionaries({"id": JSON}), "speed": JSON, "format": JSON,
+            }),
         }),
     },
 )  # fmt: skip
