@@ -14,6 +14,7 @@ from console.models import Entry, Preset, Session
 from console.providers import providers
 from realtime import lines
 from realtime.conversation import Item
+from realtime.endings import ending
 from realtime.settings import Difference
 from realtime.upstream import Provider
 
@@ -193,15 +194,8 @@ def session_list(sessions: Iterable[Session], current: str = "", oob: bool = Fal
 
 
 def ended(session: Session) -> str:
-    """Why a session is over, in a sentence."""
-    who = {"client": "The client", "console": "You", "server": "The API"}.get(session.close_by, "Somebody")
-    code = f" ({session.close_code})" if session.close_code is not None else ""
-    reason = session.close_reason.strip()
-    if session.close_by == "console":
-        return f"Closed here{code}{': ' + reason if reason else ''}."
-    if session.close_code is None:
-        return f"The connection ended without a goodbye: {reason or 'it just vanished'}."
-    return f"{who} closed the connection{code}{': ' + reason if reason else ''}."
+    """Why a session is over, and what to do."""
+    return ending(session.close_by, session.close_code, session.close_reason)
 
 
 def panels(session: Session, expires_at: int | None, trouble: str) -> dict[str, str]:

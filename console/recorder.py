@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import threading
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from console.models import Entry, Frame, Session
@@ -98,7 +99,7 @@ class Batch:
         self.entries.append([
             session_id, entry.seq, entry.t_us, entry.kind, entry.direction, entry.leg, entry.origin, entry.type[:128],
             level, event.event_id[:512] if event else "", event.response_id[:128] if event else "",
-            event.item_id[:128] if event else "", text, _encode(data), entry.pair, fold.head, entry.size, audio_ms,
+            event.item_id[:128] if event else "", text, _facts(data), entry.pair, fold.head, entry.size, audio_ms,
             1, 0, 0.0, 0, 0,
         ])  # fmt: skip
         if key in self.heads:
@@ -156,6 +157,12 @@ def _fold_values(fold: engine.Fold) -> tuple[Any, ...]:
     return (fold.count, fold.size, fold.audio_ms, fold.last_us, fold.gap_us)
 
 
+def _facts(data: dict[str, Any]) -> str:
+    """A note's facts as JSON text. What a model calls a number may be none that JSON has: it stands as a word."""
+    text = _encode(data)
+    return _encode(json.loads(text, parse_constant=str)) if "NaN" in text or "Infinity" in text else text
+
+
 class Recorder:
     """Writes what all sessions of this process tell it.
 
@@ -170,12 +177,17 @@ class Recorder:
         self.overflow: Callable[[set[str]], None] = lambda ids: None
         self.trouble = ""
         """One sentence while recording is held up; empty when all is well."""
-        self.pending = 0
-        """Bytes told and not yet stored."""
+        self._told = self._done = 0
+        """Bytes taken, and bytes dealt with: each counted by one thread only."""
         self._queue: queue.SimpleQueue[tuple[str, engine.Entry] | None] = queue.SimpleQueue()
         self._folders: dict[str, engine.Folder] = {}
         self._thread: threading.Thread | None = None
         self._told_overflow = False
+
+    @property
+    def pending(self) -> int:
+        """Bytes told and not yet stored."""
+        return self._told - self._done
 
     def tap(self, session_id: str) -> SessionTap:
         """The tap for one session."""
@@ -183,7 +195,7 @@ class Recorder:
 
     def put(self, session_id: str, entry: engine.Entry) -> None:
         """Take one entry of one session; neither waits nor raises."""
-        self.pending += entry.size + ENTRY_OVERHEAD
+        self._told += entry.size + ENTRY_OVERHEAD
         self._queue.put((session_id, entry))
 
     def start(self) -> None:
@@ -209,7 +221,7 @@ class Recorder:
                 batch, size, stopping = self._gather()
                 if len(batch):
                     self._write(batch)
-                    self.pending -= size
+                    self._done += size
                     self.nudge(set(batch.sessions))
         finally:
             connection.close()
@@ -238,10 +250,10 @@ class Recorder:
         while True:
             try:
                 batch.write()
-            except (IntegrityError, Session.DoesNotExist) as error:
+            except (DataError, IntegrityError, Session.DoesNotExist) as error:
                 if not (gone := batch.drop_deleted()):
-                    log.exception("entries of %s could not be stored", ", ".join(batch.sessions))
-                    raise RuntimeError("a batch that the database refuses cannot be retried") from error
+                    self._give_up(batch, error)
+                    return
                 log.warning("sessions deleted while they were being recorded: %s", ", ".join(gone))
             except DatabaseError as error:
                 self._suffer(f"Recording is held up: {explain(error)}. Nothing is lost yet; it is tried again.", batch)
@@ -253,6 +265,12 @@ class Recorder:
                     self.trouble, self._told_overflow = "", False
                     log.warning("recording goes on")
                 return
+
+    def _give_up(self, batch: Batch, error: Exception) -> None:
+        """Drop what the database will never take, a defect of ours: those sessions end, all others are recorded on."""
+        log.error("entries of %s could not be stored", ", ".join(batch.sessions), exc_info=error)
+        self.trouble = f"Some of what happened could not be stored: {explain(error)}."
+        self.overflow(set(batch.sessions))
 
     def _suffer(self, trouble: str, batch: Batch) -> None:
         if trouble != self.trouble:

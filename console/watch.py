@@ -288,4 +288,5 @@ def newest(rows: Any, limit: int) -> list[Entry]:
 
 def _is_notice(entry: Entry) -> bool:
     """Whether the reader is told in a sentence of its own, not only by a row."""
-    return entry.level == "error" and (entry.kind != "ev" or entry.type == "error")
+    # How a session ended stands above its timeline.
+    return entry.level == "error" and (entry.kind == "note" or entry.type == "error")

@@ -159,8 +159,10 @@ class Conversation:
             changed |= self._answer(item)
         elif item.kind == "function_call" and item.output is None:
             self._find_answer(item)
-        for index, part in enumerate(data.get("content") or []):
-            self._part(item, index, part)
+        content = data.get("content")
+        for index, part in enumerate(content if isinstance(content, list) else []):
+            if isinstance(part, dict):
+                self._part(item, index, part)
         return changed
 
     def _part(self, item: Item, index: int, part: dict[str, Any]) -> None:
@@ -201,7 +203,7 @@ class Conversation:
 
     def _created_by_client(self, entry: Entry, event: Event, data: dict[str, Any]) -> set[str]:
         item_id = event.item_id or f"pending-{entry.seq}"
-        if item_id in self._items:
+        if item_id in self._items or not isinstance(data.get("item"), dict):
             return set()  # the id is taken; whether the API minds is for the API to say
         item = self._item(item_id, entry.seq, data.get("previous_item_id", ""))
         self._pending[event.event_id or item_id] = item_id

@@ -15,6 +15,8 @@
 
 from __future__ import annotations
 
+import json
+
 
 class RealtimeError(Exception):
     """Root of every error this package raises; ``str()`` is a sentence for a person."""
@@ -79,7 +81,15 @@ class HandshakeRefused(RemoteError):
         self.body = body
 
     def __str__(self) -> str:
-        return f"{self.url} refused the connection with HTTP {self.status}: {self.body[:500] or 'no body'}"
+        return f"{self.url} refused the connection with HTTP {self.status}: {self._said() or 'no body'}"
+
+    def _said(self) -> str:
+        """The message of the API's error body, or what else came."""
+        try:
+            message = json.loads(self.body)["error"]["message"]
+        except (ValueError, KeyError, TypeError):
+            return self.body[:500]
+        return str(message)[:500]
 
 
 class ToolError(RealtimeError):

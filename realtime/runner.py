@@ -84,7 +84,6 @@ class SessionRunner:
         try:
             self.upstream = await self.dial()
         except RemoteError as error:
-            self.note("problem", str(error), {"while": "connecting"})
             self._finish("server", None, str(error))
             return
         except asyncio.CancelledError:

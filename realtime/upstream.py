@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from socket import gaierror
 from typing import Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -170,4 +171,6 @@ def _plain(error: BaseException) -> str:
     """The reason of a failed connection in words."""
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
         return "the connection was refused; is a server running there?"
-    return str(error) or type(error).__name__
+    if isinstance(error, gaierror):
+        return "nobody knows a machine of that name"
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

@@ -58,7 +58,7 @@ def values_of(session: Mapping[str, Any]) -> dict[str, Any]:
         "voice": voice if isinstance(voice, str) else "",
         "voice_id": _object(voice).get("id", ""),
         "speed": says.get("speed"),
-        "output_modality": next(iter(session.get("output_modalities") or ["audio"])),
+        "output_modality": next(iter(_list(session.get("output_modalities"))), "audio"),
         "output_format": _object(says.get("format")).get("type", "audio/pcm"),
         "turn_detection": detection.get("type", ""),
         **{name: detection.get(name) for name in ("threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms")},
@@ -71,7 +71,7 @@ def values_of(session: Mapping[str, Any]) -> dict[str, Any]:
         "transcription_languages": _listed(transcription.get("languages")),
         "transcription_keywords": _listed(transcription.get("keywords")),
         "transcription_delay": transcription.get("delay") or "",
-        "logprobs": LOGPROBS in (session.get("include") or []),
+        "logprobs": LOGPROBS in _list(session.get("include")),
         "noise_reduction": _object(hears.get("noise_reduction")).get("type", ""),
         "input_format": _object(hears.get("format")).get("type", "audio/pcm"),
         "tools": session.get("tools") or [],
@@ -137,7 +137,7 @@ def _words(text: str) -> list[str] | None:
 
 
 def _listed(value: Any) -> str:
-    return ", ".join(str(word) for word in value) if isinstance(value, list) else ""
+    return ", ".join(str(word) for word in _list(value))
 
 
 def _boolean(text: str) -> bool | None:
@@ -150,6 +150,10 @@ def _yes_no(value: Any) -> str:
 
 def _filled(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _object(value: Any) -> dict[str, Any]:

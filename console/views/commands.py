@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import aget_object_or_404, render
+from django.shortcuts import aget_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
@@ -14,6 +14,7 @@ from console.access import keyring
 from console.forms import MemoryForm, ModeForm, SayForm, SendForm, StartForm
 from console.models import Session
 from console.providers import providers
+from console.views.answers import problems
 from console.views.pages import console_page
 from realtime.errors import LocalError
 from realtime.runner import SessionRunner
@@ -27,12 +28,12 @@ async def start_session(request: HttpRequest) -> HttpResponse:
     """Make a session and dial; the page goes there at once and shows how it goes."""
     form = StartForm(request.POST)
     if not await live.in_reader(form.is_valid):  # it looks for the session to be continued
-        return _problems(request, form.sentences())
+        return problems(request, form.sentences())
     provider = providers()[form.cleaned_data["provider"]]
     browser = await live.in_reader(lambda: request.session.session_key)
     key = keyring.key(browser, provider.name)
     if provider.needs_key and not (key or provider.key):
-        return _problems(request, [f"{provider.name} needs a key: type one here, or set OPENAI_API_KEY in .env."])
+        return problems(request, [f"{provider.name} needs a key: type one here, or set OPENAI_API_KEY in .env."])
     earlier = await live.in_reader(_earlier, form.cleaned_data["continues"])
     session = await live.start(
         live.Start(
@@ -64,7 +65,7 @@ async def say(request: HttpRequest, session_id: str) -> HttpResponse:
     form = SayForm(request.POST)
     runner = await _find(session_id)
     if runner is None or not form.is_valid():
-        return _problems(request, [NOT_RUNNING] if runner is None else form.sentences())
+        return problems(request, [NOT_RUNNING] if runner is None else form.sentences())
     return await _try(request, runner.send_text(form.cleaned_data["text"], form.played()))
 
 
@@ -74,7 +75,7 @@ async def mode(request: HttpRequest, session_id: str) -> HttpResponse:
     form = ModeForm(request.POST)
     runner = await _find(session_id)
     if runner is None or not form.is_valid():
-        return _problems(request, [NOT_RUNNING] if runner is None else form.sentences())
+        return problems(request, [NOT_RUNNING] if runner is None else form.sentences())
     detection = None if form.cleaned_data["mode"] == "manual" else {"type": "server_vad"}
     return await _try(request, runner.update_session({"audio": {"input": {"turn_detection": detection}}}))
 
@@ -85,7 +86,7 @@ async def send_event(request: HttpRequest, session_id: str) -> HttpResponse:
     form = SendForm(request.POST)
     runner = await _find(session_id)
     if runner is None or not form.is_valid():
-        return _problems(request, [NOT_RUNNING] if runner is None else form.sentences())
+        return problems(request, [NOT_RUNNING] if runner is None else form.sentences())
     return await _try(request, runner.send_event(form.cleaned_data["event"], "composer"))
 
 
@@ -95,7 +96,7 @@ async def memory(request: HttpRequest, session_id: str) -> HttpResponse:
     form = MemoryForm(request.POST)
     runner = await _find(session_id)
     if runner is None or not form.is_valid():
-        return _problems(request, [NOT_RUNNING] if runner is None else form.sentences())
+        return problems(request, [NOT_RUNNING] if runner is None else form.sentences())
     live.set_memory(runner, form.cleaned_data["key"], form.value())
     return HttpResponse(status=204)
 
@@ -118,10 +119,5 @@ async def _try(request: HttpRequest, work: Any) -> HttpResponse:
     try:
         await work
     except LocalError as error:
-        return _problems(request, [str(error)])
+        return problems(request, [str(error)])
     return HttpResponse(status=204)
-
-
-def _problems(request: HttpRequest, sentences: list[str]) -> HttpResponse:
-    """Say what was wrong, in the page's list of notices; nothing was done."""
-    return render(request, "console/_problems.html", {"sentences": sentences}, status=422)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import aget_object_or_404, get_object_or_404, render
+from django.shortcuts import aget_object_or_404, get_object_or_404
 from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_POST, require_safe
@@ -16,6 +16,7 @@ from django_htmx.http import HttpResponseLocation
 from console import logfiles, sound
 from console.live import in_reader
 from console.models import Entry, Session
+from console.views.answers import problems
 from realtime import filters
 from realtime.errors import InvalidFilter, InvalidLog
 from realtime.events import parse
@@ -61,7 +62,7 @@ async def import_log(request: HttpRequest) -> HttpResponse:
     problem, session = await in_reader(_import, request)
     if session is None:
         if request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
-            return await in_reader(render, request, "console/_problems.html", {"sentences": [problem]}, status=422)
+            return await in_reader(problems, request, [problem])
         return _sentence(problem, 422)
     page = reverse("session_page", args=[session.pk])
     if request.htmx:  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from console import fragments
 from console.forms import RenameForm
 from console.models import Entry, Frame, Session
+from console.views.answers import problems
 
 LIST_LIMIT = 1000
 """Sessions in one answer; the newest."""
@@ -31,7 +32,7 @@ def rename(request: HttpRequest, session_id: str) -> HttpResponse:
     session = get_object_or_404(Session, pk=session_id)
     form = RenameForm(request.POST)
     if not form.is_valid():
-        return render(request, "console/_problems.html", {"sentences": form.sentences()}, status=422)
+        return problems(request, form.sentences())
     session.label = form.cleaned_data["label"]
     session.save(update_fields=["label"])
     return _rail(request)
@@ -43,7 +44,7 @@ def delete(request: HttpRequest, session_id: str) -> HttpResponse:
     session = get_object_or_404(Session, pk=session_id)
     if session.is_live:
         sentence = f"“{session}” is still running: disconnect it before you delete it."
-        return render(request, "console/_problems.html", {"sentences": [sentence]}, status=422)
+        return problems(request, [sentence])
     Frame.objects.filter(session=session).delete()
     Entry.objects.of(session).delete()
     session.delete()

@@ -27,8 +27,9 @@ ARGUMENTS = [
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 ]
-EXPECTED = ("net::ERR", "status of 4")
-"""Chromium's complaints that are no defect: map tiles without a network, and a form that is answered with what is wrong."""
+EXPECTED = ("net::ERR", "status of 4", "[object Event]")
+"""Chromium's complaints that are no defect: map tiles without a network, a form that is answered with what is wrong, and
+htmx's own word for a socket that broke."""
 SIZE = {"width": 1440, "height": 900}
 
 

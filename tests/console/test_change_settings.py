@@ -95,7 +95,7 @@ class TestTheForm:
         "tool_choice": {"type": "mcp", "server_label": "docs"}, "reasoning": None, "tracing": None,
     }, {
         "audio": {"input": {"transcription": {"languages": "en", "keywords": 5, "model": 3}}, "output": {"speed": "fast"}},
-        "max_output_tokens": {}, "instructions": 9, "output_modalities": "text", "parallel_tool_calls": "yes",
+        "max_output_tokens": {}, "instructions": 9, "output_modalities": 5, "include": 5, "parallel_tool_calls": "yes",
     }])  # fmt: skip
     def test_odd_sessions_can_be_shown(self, session: dict[str, Any]) -> None:
         """Whatever a provider tells, the form can be drawn, and what was not touched is not a change."""

@@ -23,7 +23,7 @@ FLOORS = [
     {"realtime.simulator", "realtime.testing"},
     {"realtime.runner"},
     {"realtime.upstream", "realtime.logs", "realtime.tools", "realtime.soundtrack"},
-    {"realtime.protocol", "realtime.conversation", "realtime.filters"},
+    {"realtime.protocol", "realtime.conversation", "realtime.filters", "realtime.endings"},
     {"realtime.lines", "realtime.calls"},
     {"realtime.timeline"},
     {"realtime.settings"},

@@ -105,16 +105,15 @@ async def test_nothing_is_said_that_the_user_did_not_say() -> None:
     ],
 )
 async def test_a_connection_that_fails_is_told(error: Exception, sentence: str) -> None:
-    """A refused or unreachable upstream is a problem note and a close with the reason; run() does not raise."""
+    """A refused or unreachable upstream is a close with the reason; run() does not raise."""
     tap = RecordingTap()
 
     async def dial() -> ScriptedUpstream:
         raise error
 
     await SessionRunner(dial, tap, tools.ToolContext({}, {}.__setitem__, "")).run()
-    assert tap.types == ["= state", "= problem", "= close"]
+    assert tap.types == ["= state", "= close"]
     assert sentence in tap.entries[1].text
-    assert sentence in tap.entries[2].text
 
 
 async def test_frames_are_recorded_as_they_came() -> None:

@@ -58,7 +58,9 @@ document.addEventListener("htmx:sendError", () => notify("The console does not a
 document.addEventListener("voice:problem", ({ detail }) => notify(detail.text));
 
 document.addEventListener("htmx:afterRequest", ({ target, detail }) => {
-  if (target.id === "say" && detail.successful) target.reset();
+  if (!detail.successful) return;
+  if (target.id === "say") target.reset();
+  target.closest("dialog#compose")?.close(); // sent: the timeline shows it
 });
 
 function showLink(open) {

@@ -1,6 +1,7 @@
 /** The audio socket: opens itself again after a loss, and says when it may not or when sound no longer gets through. */
 
 const BACK_OFF = [0.5, 1, 2, 4, 10]; // seconds before each new attempt; the last one for all that follow
+const NOT_RUNNING = 4004; // close code of a session that is over: the page itself says how it ended
 const CONGESTED = 1024 * 1024; // bytes not yet on the wire: 22 seconds of speech, more would only come too late
 
 /**
@@ -78,7 +79,7 @@ export class Link {
       const forGood = code === 1000 || (code >= 4000 && code <= 4999);
       this.#ears.lost(forGood);
       if (!forGood) this.#retry();
-      else if (reason) this.#ears.problem(reason);
+      else if (reason && code !== NOT_RUNNING) this.#ears.problem(reason);
     };
   }
 
