@@ -12,7 +12,7 @@ from django.template.loader import render_to_string
 from console.forms import SessionSettingsForm
 from console.models import Entry, Preset, Session
 from console.providers import providers
-from realtime import lines
+from realtime import filters, lines
 from realtime.conversation import Item
 from realtime.endings import ending
 from realtime.settings import Difference
@@ -292,6 +292,11 @@ class ConsolePage:
     def memory_json(self) -> str:
         """The memory as JSON."""
         return to_json(self.memory)
+
+    @property
+    def filter_help(self) -> list[tuple[str, str]]:
+        """The filter's words and what each lets through."""
+        return [(words, meaning) for words, _, meaning in (line.partition(" — ") for line in filters.HELP)]
 
     @property
     def openai_ready(self) -> bool:

@@ -67,6 +67,8 @@ class Stage:
         """``heard`` is what the ears make of all speech; None: they know only how long it was."""
         self.time = 0.0
         self.heard = heard
+        self.broken = ""
+        """Why no work can be done; empty: it can."""
         self.events: list[Event] = []
         self.hearings: list[str] = []
         """Ids of the items that the ears were asked about."""
@@ -137,7 +139,9 @@ class Stage:
             if not work:
                 break
             for key, task in work:
-                if isinstance(task, Hear):
+                if self.broken:
+                    self.session.work_failed(key, self.broken)
+                elif isinstance(task, Hear):
                     self.hearings.append(task.item_id)
                     heard = self.heard or f"({len(task.pcm) / 48_000:.1f} s of speech)"
                     self.session.work_done(key, heard)

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 from realtime.audio import to_g711
-from realtime.simulator.responses import Speak
-from realtime.simulator.session import SimulatedSession
 from tests.realtime.simulator.stage import (
     AUDIO_CLOSED,
     COMMITTED,
@@ -113,7 +111,7 @@ def test_a_turn_is_heard_in_speech() -> None:
     """Real speech is found by the real detector: started, stopped, committed, answered, with one id from first to last."""
     stage = Stage(heard="What time is it?")
     stage.hear(silence(1000) + utterance("What is the weather in Lisbon?") + silence(1000))
-    stage.run(until="rate_limits.updated")
+    stage.run(10)
     heard = [event for event in stage.events if event["type"] != "session.created"]
     assert types(heard)[: len(VAD_TURN) + len(OPENED)] == VAD_TURN + OPENED
     assert types(heard)[-len(AUDIO_CLOSED + ENDED) :] == AUDIO_CLOSED + ENDED
@@ -256,7 +254,7 @@ def test_the_telephone_sounds_alike(format_: str) -> None:
     assert (started[0] + 300) % GRID == 0
     assert abs(started[0] - started[1]) <= 2 * GRID
     for each in (stage, plain):
-        each.run(until="rate_limits.updated")
+        each.run(10)
     assert abs(len(sound(stage.events)) * 6 - len(sound(plain.events))) <= 6 * len(stage.all("response.output_audio.delta"))
     assert only(stage.events, "response.done")["response"]["audio"]["output"]["format"] == {"type": format_}
 
@@ -347,14 +345,11 @@ def test_words_are_made_out_once() -> None:
 def test_ears_that_fail() -> None:
     """When the words cannot be made out, the transcription fails and the session goes on."""
     stage = manual(transcription={"model": "whisper-1"})
-    session: SimulatedSession = stage.session
+    stage.broken = "The ears hurt."
     stage.hear(silence(500))
-    session.receive_text('{"type":"input_audio_buffer.commit"}')
-    stage.time += 1
-    session.advance()
-    (key, _), = session.work_to_do()
-    session.work_failed(key, "The ears hurt.")
+    stage.send("input_audio_buffer.commit")
     failed = only(stage.run(1), f"{TRANSCRIPTION}.failed")
+    stage.broken = ""
     assert failed["error"] == {"type": "server_error", "code": "server_error", "message": "The ears hurt.", "param": None}
     assert types(stage.ask("Hello.", output_modalities=["text"])) == [*ITEM, *TEXT_ANSWER]
 
@@ -362,15 +357,9 @@ def test_ears_that_fail() -> None:
 def test_a_voice_that_fails() -> None:
     """When a sentence cannot be spoken, the response ends as failed, in the fixed order, and another can be made."""
     stage = Stage()
-    session = stage.session
-    stage.write("Hello.")
-    session.receive_text('{"type":"response.create"}')
-    stage.time += 1
-    session.advance()
-    (key, work), = session.work_to_do()
-    assert isinstance(work, Speak)
-    session.work_failed(key, "The voice broke.")
-    events = stage.run(1)
+    stage.broken = "The voice broke."
+    events = stage.ask("Hello.")
+    stage.broken = ""
     assert types(events)[-len(AUDIO_CLOSED + ENDED) :] == AUDIO_CLOSED + ENDED
     response = only(events, "response.done")["response"]
     assert (response["status"], response["status_details"]["error"]["message"]) == ("failed", "The voice broke.")
