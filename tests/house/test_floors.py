@@ -17,6 +17,7 @@ FLOORS = [
     {"console.lifecycle"},
     {"console.live", "console.logfiles", "console.sound"},
     {"console.recorder", "console.access", "console.providers", "console.migrations"},
+    {"console.admin"},
     {"console.models"},
     {"console.settings", "console.static", "console.apps"},
     # ── Django ends here ──

@@ -1,0 +1,65 @@
+"""The error tree: whose fault it is, and that each error is a sentence."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import re
+
+import pytest
+
+from realtime import errors
+from realtime.errors import HandshakeRefused, InvalidLog, LocalError, RealtimeError, RemoteError, ToolError, Unreachable
+
+TREE = {name: cls for name, cls in vars(errors).items() if inspect.isclass(cls) and issubclass(cls, RealtimeError)}
+
+
+def test_the_tree_is_drawn() -> None:
+    """The docstring draws every error exactly once, below its parent."""
+    drawn = re.findall(r"^(.*?)([A-Z]\w+)", "\n".join(errors.__doc__.splitlines()[2:]), re.MULTILINE)
+    parents: dict[int, str] = {}
+    for indent, name in drawn:
+        parents[len(indent)] = name
+        parent = parents.get(max((depth for depth in parents if depth < len(indent)), default=-1))
+        assert TREE[name].__base__ is (TREE[parent] if parent else Exception)
+        parents = {depth: known for depth, known in parents.items() if depth <= len(indent)}
+    assert sorted(name for _, name in drawn) == sorted(TREE)
+
+
+@pytest.mark.parametrize("name", ["InvalidEvent", "NotConnected", "UnknownProvider", "InvalidFilter", "InvalidLog"])
+def test_our_own_mistakes_are_local(name: str) -> None:
+    """What the caller must mend is a LocalError, what the other side did a RemoteError, never both."""
+    assert issubclass(TREE[name], LocalError)
+    assert not issubclass(TREE[name], RemoteError | ToolError)
+
+
+def test_the_other_sides_are_remote() -> None:
+    """Connections that fail are nobody's mistake here."""
+    assert issubclass(Unreachable, RemoteError)
+    assert issubclass(HandshakeRefused, RemoteError)
+    assert not issubclass(RemoteError | ToolError, LocalError)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (InvalidLog(3, "it is no JSON"), "line 3: it is no JSON"),
+        (InvalidLog(0, "the file is empty"), "the file is empty"),
+        (Unreachable("ws://h:1/", "refused"), "ws://h:1/ could not be reached: refused"),
+        (HandshakeRefused("ws://h/", 401, "no key"), "ws://h/ refused the connection with HTTP 401: no key"),
+        (HandshakeRefused("ws://h/", 502, ""), "ws://h/ refused the connection with HTTP 502: no body"),
+        (ToolError("It rains."), "It rains."),
+    ],
+)
+def test_an_error_is_a_sentence(error: RealtimeError, sentence: str) -> None:
+    """``str()`` has the values in it, and an error keeps them when it crosses to another process."""
+    assert str(error) == sentence
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (type(error), sentence, vars(error))
+
+
+def test_a_long_answer_is_cut() -> None:
+    """A page of HTML for an answer does not fill the screen; the whole of it stays at hand."""
+    error = HandshakeRefused("ws://h/", 500, "x" * 10_000)
+    assert len(str(error)) < 600
+    assert len(error.body) == 10_000
