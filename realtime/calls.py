@@ -39,19 +39,25 @@ class Calls:
     def __init__(self) -> None:
         self._completed: list[Call] = []
         self._answers: dict[str, Answers] = {}
+        self._told: dict[str, Event] = {}
+        """Arguments that are complete, of items that are not known to be, by call id."""
 
     def arguments_done(self, event: Event) -> None:
-        """``response.function_call_arguments.done``; the beta's does not name the function, then the item will."""
-        self._complete(event, event.data.get("name"), event.data.get("arguments"))
+        """``response.function_call_arguments.done``: not yet a call, for the API also sends it for one that was
+        interrupted. The item's end decides; where a provider tells none, the response's does."""
+        self._told[event.call_id] = event
 
     def output_item_done(self, event: Event) -> None:
         """``response.output_item.done``: a call cut off by a cancel is incomplete and is not run."""
         item = event.data.get("item")
-        if isinstance(item, dict) and item.get("type") == "function_call" and item.get("status") != "incomplete":
+        if not isinstance(item, dict) or item.get("type") != "function_call":
+            return
+        self._told.pop(event.call_id, None)
+        if item.get("status") != "incomplete":
             self._complete(event, item.get("name"), item.get("arguments"))
 
     def _complete(self, event: Event, name: object, arguments: object) -> None:
-        """Both events above tell of the same call: it is run for the first that names it."""
+        """A call is run once, whoever tells of it twice."""
         if not event.call_id or not isinstance(name, str) or not name:
             return
         answers = self._answers.setdefault(event.response_id, Answers())
@@ -62,6 +68,11 @@ class Calls:
 
     def response_done(self, response_id: str, status: object) -> Answers | None:
         """A response is over. Returns its answers when they are settled."""
+        for call_id, event in list(self._told.items()):
+            if event.response_id == response_id:
+                del self._told[call_id]
+                if status == "completed":
+                    self._complete(event, event.data.get("name"), event.data.get("arguments"))
         if (answers := self._answers.get(response_id)) is None:
             return None
         answers.response_done = True

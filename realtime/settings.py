@@ -61,7 +61,7 @@ def _changes(wanted: Mapping[str, Any], base: Mapping[str, Any], path: str) -> d
             inner = _changes(value, before if isinstance(before, Mapping) else {}, f"{here}.")
             if inner:
                 found[key] = inner
-        elif value == before or _covers(before, value):
+        elif value == before or (isinstance(value, Mapping) and _covers(before, value)):
             continue
         elif key == "turn_detection" and _type(value) and _type(value) == _type(before):
             assert before is not None  # it has a type
@@ -79,6 +79,8 @@ def _covers(in_force: Any, asked: Any) -> bool:
     """Whether every field that was asked for is in force, whatever else is; null and absent are the same."""
     if isinstance(asked, Mapping) and isinstance(in_force, Mapping):
         return all(_covers(in_force.get(key), value) for key, value in asked.items())
+    if isinstance(asked, list) and isinstance(in_force, list):  # a tool comes back with "description": null
+        return len(asked) == len(in_force) and all(map(_covers, in_force, asked))
     return bool(asked == in_force)
 
 

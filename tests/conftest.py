@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.server
 import json
 import os
@@ -115,15 +116,22 @@ class Weather(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture(scope="session")
-def weather_url() -> Iterator[str]:
-    """Where a forecast can be had without leaving this machine."""
+@contextlib.contextmanager
+def weather_server() -> Iterator[str]:
+    """A forecast's address on this machine, for as long as it is needed."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Weather) as server:
         thread = threading.Thread(target=server.serve_forever, name="weather")
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/v1/forecast"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="session")
+def weather_url() -> Iterator[str]:
+    """Where a forecast can be had without leaving this machine."""
+    with weather_server() as address:
+        yield address
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 
 from console import live
 from realtime.audio import split, to_pcm24
-from realtime.protocol import Played
+from realtime.protocol import CONNECTING, READY, Played
 from realtime.runner import SessionRunner
 
 log = logging.getLogger(__name__)
@@ -116,10 +116,10 @@ async def audio(scope: dict[str, Any], receive: Any, send: Any) -> None:
             elif text := message.get("text"):
                 await hear(runner, text)
     finally:
-        if runner.player is player:
+        if runner.player is player:  # and no other tab's
             runner.player = None
-        if runner.protocol.talking:
-            await runner.talk_end()  # a tab that vanished with the button down has let it go
+            if runner.protocol.talking and is_open(runner):
+                await runner.talk_end()  # a tab that vanished with the button down has let it go
         pump.cancel()
         await asyncio.gather(pump, return_exceptions=True)
 
@@ -130,10 +130,10 @@ async def hear(runner: SessionRunner, text: str) -> None:
         message = json.loads(text)
         kind = message["type"]
         played = played_in(message)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         runner.note("problem", f"The page's sound module sent something unreadable: {text[:80]}", {})
         return
-    if runner.protocol.state.value not in ("connecting", "ready"):
+    if not is_open(runner):
         return
     if kind == "talk_start":
         await runner.talk_start(played)
@@ -141,6 +141,11 @@ async def hear(runner: SessionRunner, text: str) -> None:
         await runner.talk_end()
     elif kind == "stopped" and played is not None:
         await runner.stopped(played)
+
+
+def is_open(runner: SessionRunner) -> bool:
+    """Whether anything can still be sent to the session."""
+    return runner.protocol.state in (CONNECTING, READY)
 
 
 def played_in(facts: dict[str, Any]) -> Played | None:

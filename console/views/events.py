@@ -11,6 +11,8 @@ from console.forms import RowsForm
 from console.models import Entry, Session
 from realtime.errors import InvalidFilter
 
+MOST_DIGITS = 19
+"""Of a number a database can compare with."""
 MEMBERS_PAGE = 200
 """Members of a fold shown at once: with the rows around them the page stays below a thousand."""
 
@@ -61,18 +63,23 @@ def members(request: HttpRequest, session_id: str, seq: int) -> HttpResponse:
 
 @require_GET
 def conversation(request: HttpRequest, session_id: str) -> HttpResponse:
-    """The conversation, all of it or as it stood ``?until=SEQ``."""
+    """The conversation, all of it or as it stood then (see ``_until``)."""
     session = get_object_or_404(Session, pk=session_id)
     return HttpResponse(fragments.conversation(watch.conversation_until(session, _until(request, session)).items))
 
 
 @require_GET
 def tools(request: HttpRequest, session_id: str) -> HttpResponse:
-    """Memory and weather, now or as they stood ``?until=SEQ``."""
+    """Memory and weather, now or as they stood then (see ``_until``)."""
     session = get_object_or_404(Session, pk=session_id)
     memory, weather = watch.tools_until(session, _until(request, session))
     return HttpResponse("".join(fragments.tools(session, memory, weather, oob=False).values()))
 
 
 def _until(request: HttpRequest, session: Session) -> int:
+    """``?until=SEQ``, or ``?at_us=``: the last place at or before that moment; without either, the end."""
+    at_us = request.GET.get("at_us", "")
+    if at_us.isdecimal() and len(at_us) < MOST_DIGITS:
+        before = Entry.objects.of(session).filter(t_us__lte=int(at_us)).order_by("-seq").values_list("seq", flat=True)
+        return before.first() or 0
     return watch.place(request.GET.get("until", ""), session.last_seq)

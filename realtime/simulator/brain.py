@@ -81,6 +81,7 @@ _NUMBERS = (
     "twenty-nine thirty"
 ).split()
 HELP = "Ask me for the weather in a city, ask me to remember something, or ask for a long story and interrupt me."
+_WEATHER = re.compile(r"\b(?:weather|temperature|forecast|how (?:warm|cold|hot))\b")
 _FACT = re.compile(r"\bmy ((?:\w+ ){0,3}?\w+) (?:is|are) (?:called )?(.+)", re.IGNORECASE)
 _ASKED = re.compile(r"\b(?:what(?:'s| is| are)|who is|tell me|do you (?:know|remember)) my ((?:\w+ ){0,3}?\w+?)\s*[?.!]*$", re.IGNORECASE)
 
@@ -125,7 +126,7 @@ def _calls(context: Context, asked: str) -> Plan:
     forced = context.forced
     if context.last is None or (context.last.kind == "output" and not forced):
         return []
-    if "get_weather" in context.tools and re.search(r"\bweather|temperature|forecast|how (?:warm|cold|hot)\b", lower):
+    if "get_weather" in context.tools and _WEATHER.search(lower):
         return [
             CallTool("get_weather", json.dumps({"lat": place.lat, "lng": place.lng, "location": place.name}))
             for place in places_in(asked)[:4]
@@ -133,7 +134,7 @@ def _calls(context: Context, asked: str) -> Plan:
     if "set_memory" in context.tools and (facts := _facts(asked)):
         return [CallTool("set_memory", json.dumps({"key": key, "value": value})) for key, value in facts]
     for name in context.tools:
-        if re.search(rf"\b(?:call|use|run)\b.*\b{re.escape(name)}\b", asked):
+        if re.search(rf"\b(?:call|use|run)\b.*\b{re.escape(name)}\b", asked, re.IGNORECASE):
             return [CallTool(name, _arguments(context.tools[name], asked))]
     return _forced(context, asked)
 
@@ -231,7 +232,7 @@ def _answer(context: Context, asked: str) -> str:
     for pattern, answer in _ANSWERS:
         if re.search(pattern, lower):
             return answer
-    if re.search(r"\bweather\b", lower):
+    if _WEATHER.search(lower):
         return "Which city do you mean? I know about two hundred of them." if "get_weather" in context.tools else _no_tool("get_weather")
     if facts := _facts(asked):
         return f"Your {facts[0][0].replace('_', ' ')} is {facts[0][1]}. I will keep that in mind while we talk."
@@ -239,7 +240,7 @@ def _answer(context: Context, asked: str) -> str:
         return f"It is {context.now:%H:%M} on this machine." if context.now else "I have no clock."
     if found := re.search(r"\bcount (?:up )?to (\w+(?:-\w+)?)", lower):
         return _count(found.group(1))
-    if found := re.search(r"\b(?:spell) (\w+)", lower):
+    if found := re.search(r"\bspell (\w+)", asked, re.IGNORECASE):
         return f"{found.group(1)}: {', '.join(found.group(1).upper())}."
     if found := re.search(r"\b(?:repeat after me|say|repeat)[:,]? (.+)", asked, re.IGNORECASE):
         return found.group(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 
@@ -77,6 +78,8 @@ def _pattern() -> re.Pattern[str]:
 
 
 def places_in(text: str) -> list[Place]:
-    """The places a sentence names, in its order, each once."""
-    found = dict.fromkeys(_pattern().findall(text.lower()))
+    """The places a sentence names, in its order, each once; São Paulo is Sao Paulo."""
+    letters = unicodedata.normalize("NFKD", text.lower())
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    found = dict.fromkeys(_pattern().findall(plain))
     return [_BY_NAME[name] for name in found]

@@ -74,6 +74,7 @@ def check_arguments(tool: Tool, arguments: dict[str, Any]) -> None:
         value = arguments[name]
         # In JSON true is no number, though Python says bool is an int.
         if not isinstance(value, wanted) or (isinstance(value, bool) and schema["type"] != "boolean"):
-            faults.append(f'"{name}" must be a {schema["type"]}')
+            article = "an" if schema["type"][0] in "aio" else "a"
+            faults.append(f'"{name}" must be {article} {schema["type"]}')
     if faults:
         raise ToolError(f"{tool.name}: {'; '.join(faults)}.")

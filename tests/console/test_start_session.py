@@ -123,7 +123,7 @@ class TestStart:
         session = await Session.objects.aget(pk=session_id)
         assert (session.status, session.close_by, session.close_code) == ("closed", "server", None)
         assert session.close_reason == "ws://nowhere/ could not be reached: the connection was refused"
-        assert await Entry.objects.of(session).filter(type="problem", level="error").acount() == 1
+        assert await Entry.objects.of(session).filter(type="close", level="error").aexists()
 
     async def test_it_takes_the_token_of_the_page(self, stage: Stage) -> None:
         """A form from elsewhere is refused; the page's own, with its token, is not."""

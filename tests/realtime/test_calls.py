@@ -57,3 +57,33 @@ def test_a_second_answer_changes_nothing() -> None:
     assert answers is not None
     assert answers.cancelled
     assert calls.answer(call, "twice") is None
+
+
+def arguments_done(call_id: str) -> Event:
+    """A response.function_call_arguments.done."""
+    data = {"type": "response.function_call_arguments.done", "response_id": "resp_1", "call_id": call_id, "item_id": "item",
+            "name": "f", "arguments": '{"half":'}  # fmt: skip
+    return parse(json.dumps(data))
+
+
+def test_arguments_of_an_interrupted_call_are_not_run() -> None:
+    """The API ends the arguments of a call that was interrupted too; the item or the response says that it was."""
+    for tell in (
+        lambda calls: calls.output_item_done(item_done("call_1", status="incomplete")),
+        lambda calls: calls.response_done("resp_1", "cancelled"),
+    ):
+        calls = Calls()
+        calls.arguments_done(arguments_done("call_1"))
+        tell(calls)
+        assert calls.take_completed() == []
+
+
+def test_a_provider_that_tells_no_end_of_items_has_its_calls_run() -> None:
+    """Where only the arguments and the response are told, the completed response is the call's end."""
+    calls = Calls()
+    calls.arguments_done(arguments_done("call_1"))
+    assert calls.response_done("resp_1", "completed") is None
+    (call,) = calls.take_completed()
+    answers = calls.answer(call, "done")
+    assert answers is not None
+    assert answers.outputs == {"call_1": "done"}

@@ -25,12 +25,13 @@ def test_every_event_is_explained(info: catalog.EventInfo) -> None:
     """An event says what it means; each of its fields has a type, and a sentence."""
     assert len(info.meaning) > 20
     names = [field.name for field in info.fields]
-    assert {"type", "event_id"} <= set(names)
+    assert "type" in names
+    assert "event_id" in names or info.type == "input_audio_buffer.dtmf_event_received"  # a telephone's key has none
     assert len(names) == len(set(names))
     for field in info.fields:
         assert field.help, field.name
         assert field.type, field.name
-        assert not {"typing.", "openai.", "<class"} & {part for part in ("typing.", "openai.", "<class") if part in field.type}
+        assert not any(python in field.type for python in ("typing.", "openai.", "<class", "Optional", "None")), field.type
     type_field = next(field for field in info.fields if field.name == "type")
     assert (type_field.type, type_field.required) == (f'"{info.type}"', True)
     assert catalog.event(info.type) is info

@@ -30,14 +30,14 @@ def test_the_tree_is_drawn() -> None:
 def test_our_own_mistakes_are_local(name: str) -> None:
     """What the caller must mend is a LocalError, what the other side did a RemoteError, never both."""
     assert issubclass(TREE[name], LocalError)
-    assert not issubclass(TREE[name], RemoteError | ToolError)
+    assert not issubclass(TREE[name], (RemoteError, ToolError))
 
 
 def test_the_other_sides_are_remote() -> None:
     """Connections that fail are nobody's mistake here."""
     assert issubclass(Unreachable, RemoteError)
     assert issubclass(HandshakeRefused, RemoteError)
-    assert not issubclass(RemoteError | ToolError, LocalError)
+    assert not any(issubclass(error, LocalError) for error in (RemoteError, ToolError))
 
 
 @pytest.mark.parametrize(

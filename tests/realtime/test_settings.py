@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from typing import Any
 
 import pytest
@@ -73,9 +75,9 @@ def merge(into: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
 )
 def test_a_changed_setting_travels_alone(path: str, value: Any) -> None:
     """Of all settings only the changed one is sent, whole, at its place."""
-    wanted = merge(dict(BASE), at(path, value))
-    if path == "audio.input.turn_detection" and value:
-        wanted["audio"]["input"]["turn_detection"] = value
+    wanted = copy.deepcopy(BASE)
+    *parents, name = path.split(".")
+    functools.reduce(dict.__getitem__, parents, wanted)[name] = value
     assert changes(wanted, BASE) == at(path, value)
     assert changes(at(path, value), BASE) == at(path, value)
 
@@ -175,12 +177,27 @@ def test_what_was_asked_stands_beside_what_is_in_force() -> None:
     ]
 
 
+def test_lists_are_granted_member_by_member() -> None:
+    """A tool the API shows with fields of its own is the one that was asked for; one more or fewer is not."""
+    shown = {**TOOL, "description": None}
+    for in_force, granted in (([shown], True), ([shown, shown], False), ([{**shown, "name": "g"}], False), ("odd", False)):
+        assert [d.granted for d in compare({"tools": [TOOL]}, {"tools": in_force})] == [granted]
+
+
+def test_a_tool_that_lost_a_field_travels() -> None:
+    """Lists are replaced as a whole: leaving out a field of a tool is a change."""
+    assert changes({"tools": [TOOL]}, {"tools": [{**TOOL, "description": "old"}]}) == {"tools": [TOOL]}
+
+
 def test_before_the_api_spoke_nothing_is_granted() -> None:
     """Without a session object nothing is in force."""
     assert [(d.path, d.in_force, d.granted) for d in compare({"instructions": "x"}, None)] == [("instructions", None, False)]
 
 
-@pytest.mark.parametrize(("spoken", "locked"), [(False, {"model": MODEL_LOCK}), (True, {"model": MODEL_LOCK, "audio.output.voice": VOICE_LOCK})])
+@pytest.mark.parametrize(
+    ("spoken", "locked"),
+    [(False, {"model": MODEL_LOCK}), (True, {"model": MODEL_LOCK, "audio.output.voice": VOICE_LOCK})],
+)
 def test_locks(spoken: bool, locked: dict[str, str]) -> None:
     """The model never changes in a session, the voice not once it was heard."""
     assert locks(spoken) == locked

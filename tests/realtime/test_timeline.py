@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -51,7 +52,7 @@ def test_folding_loses_nothing(log: list[Entry]) -> None:
         times = [one.t_us for one in gathered]
         assert gathered[0].seq == head
         assert (fold.first_us, fold.last_us, fold.count) == (times[0], times[-1], len(gathered))
-        assert fold.gap_us == max((b - a for a, b in zip(times, times[1:], strict=False)), default=0)
+        assert fold.gap_us == max((b - a for a, b in itertools.pairwise(times)), default=0)
         assert len({(one.direction, one.type) for one in gathered}) == 1
         assert len(gathered) == 1 or is_stream(gathered[0].type)
 

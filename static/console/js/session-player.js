@@ -8,6 +8,7 @@ import { SoundClock, TimerClock } from "./replay-clock.js";
 
 const SHOW_EVERY = 50; // milliseconds between two looks of the timeline at the clock: more often is not seen
 const PANES_EVERY = 250; // milliseconds between two refreshes of the panes beside it
+const GROWTH = 500_000; // microseconds of the session after which a row that is still growing is read again
 const TYPING = "input:not([type=range]), textarea, select, [contenteditable]"; // keys belong to these while focused
 
 class SessionPlayer extends HTMLElement {
@@ -237,10 +238,12 @@ class SessionPlayer extends HTMLElement {
       this.#timeline?.replayTo?.(null); // left while the rows were still loading
       return;
     }
+    // A row of deltas grows while it is the last one: its first place on the timeline does not tell how far it is.
     const playhead = document.querySelector("#timeline > [data-playhead]")?.dataset.seq ?? "0";
-    if (playhead === this.#playhead) return;
-    this.#playhead = playhead;
-    this.#refreshPanes(`?until=${playhead}`);
+    const reached = `${playhead} ${Math.floor(moment / GROWTH)}`;
+    if (reached === this.#playhead) return;
+    this.#playhead = reached;
+    this.#refreshPanes(`?at_us=${Math.round(moment)}`);
   }
 
   /** Conversation and tools as they stood; at most once in PANES_EVERY, the last wish wins. */
