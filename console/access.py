@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.http import urlencode
+from django.utils.http import escape_leading_slashes, urlencode
 
 TOKEN_COOKIE = "console_token"
 TOKEN_AGE = 30 * 24 * 3600  # seconds the cookie lasts
@@ -43,7 +43,9 @@ class TokenMiddleware:
         if settings.CONSOLE_TOKEN and given:
             if hmac.compare_digest(given.encode(), settings.CONSOLE_TOKEN.encode()):
                 rest = {key: value for key, value in request.GET.items() if key != "token"}
-                response = HttpResponseRedirect(request.path + (f"?{urlencode(rest)}" if rest else ""))
+                response = HttpResponseRedirect(
+                    escape_leading_slashes(request.path) + (f"?{urlencode(rest)}" if rest else "")
+                )
                 response.set_cookie(
                     TOKEN_COOKIE, given, max_age=TOKEN_AGE, httponly=True, samesite="Strict", secure=request.is_secure()
                 )

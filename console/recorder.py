@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -84,7 +84,8 @@ class Batch:
         """Make an entry's rows: secrets masked, sound taken out as bytes, folded into its row."""
         fold = folder.fold(entry)
         level = lines.level(entry)
-        event, data, text = entry.event, entry.data, entry.text
+        event, data = entry.event, entry.data
+        text, _ = masking.mask(entry.text, "")  # the other side may repeat a key, also in its goodbye
         audio_ms = 0.0
         if event is not None:
             raw, masked = masking.mask(event.raw, event.type)
@@ -106,7 +107,7 @@ class Batch:
             self.entries[self.heads[key]][-5:] = _fold_values(fold)
         else:
             self.folds[key] = fold
-        self._summarise(session_id, entry, level)
+        self._summarise(session_id, replace(entry, text=text), level)
 
     def _summarise(self, session_id: str, entry: engine.Entry, level: str) -> None:
         summary = self.sessions.setdefault(session_id, Summary())
@@ -159,7 +160,7 @@ def _fold_values(fold: engine.Fold) -> tuple[Any, ...]:
 
 def _facts(data: dict[str, Any]) -> str:
     """A note's facts as JSON text. What a model calls a number may be none that JSON has: it stands as a word."""
-    text = _encode(data)
+    text, _ = masking.mask(_encode(data), "")
     return _encode(json.loads(text, parse_constant=str)) if "NaN" in text or "Infinity" in text else text
 
 

@@ -149,8 +149,11 @@ class SessionSettingsForm(ConsoleForm):
         for name, field in self.fields.items():
             if isinstance(field, OpenChoice):
                 field.offer(str(self[name].value() or ""))
-        for name, low, high in (("speed", 0.25, 1.5), ("threshold", 0, 1), ("retention_ratio", 0, 1)):
-            self.fields[name].widget.attrs |= {"step": 0.05, "min": low, "max": high}
+            if isinstance(field, forms.IntegerField) and field.max_value is not None:  # decimals are among them
+                limits = f"A number from {field.min_value:,} to {field.max_value:,}."
+                field.error_messages |= {"min_value": limits, "max_value": limits, "invalid": limits}
+        for name in ("speed", "threshold", "retention_ratio"):
+            self.fields[name].widget.attrs["step"] = 0.05
 
     @classmethod
     def of(cls, session: Session | None, audio_spoken: bool = False) -> SessionSettingsForm:

@@ -13,6 +13,8 @@ from realtime.errors import LocalError
 from realtime.settings import changes
 
 NOT_RUNNING = "This session is not running (any more): nothing was sent. Start a new one with these settings."
+SENT = "Sent."
+ANSWERED = "Sent; the form shows what is in force now."
 NOTHING = "Nothing was changed, so nothing was sent."
 
 
@@ -23,7 +25,8 @@ async def settings(request: HttpRequest, session_id: str) -> HttpResponse:
     runner = live.find(session_id)
     spoken = runner is not None and runner.protocol.audio_spoken
     if request.method == "GET":
-        return await _pane(request, session, await live.in_reader(SessionSettingsForm.of, session, spoken))
+        said = ANSWERED if request.GET.get("sent") else ""
+        return await _pane(request, session, await live.in_reader(SessionSettingsForm.of, session, spoken), said)
     before = await live.in_reader(SessionSettingsForm.of, session, spoken)
     form = SessionSettingsForm(request.POST, initial=before.initial, audio_spoken=spoken)
     if not form.is_valid():
@@ -38,16 +41,24 @@ async def settings(request: HttpRequest, session_id: str) -> HttpResponse:
         await runner.update_session(changed)
     except LocalError as error:
         return await _pane(request, session, form, str(error), status=422)
-    # What was just sent is what the next change starts from; the API's answer comes by the timeline.
+    # What was just sent is what the next change starts from, until the pane asks again: the API has answered by then.
     shown = SessionSettingsForm(initial=form.values(), audio_spoken=spoken)
-    return await _pane(request, session, shown, "Sent. What the API says to it stands below.")
+    return await _pane(request, session, shown, SENT, sent=True)
 
 
-async def _pane(request: HttpRequest, session: Session, form: SessionSettingsForm, said: str = "", status: int = 200) -> HttpResponse:
-    """The form, with a sentence when there is something to say."""
+async def _pane(
+    request: HttpRequest,
+    session: Session,
+    form: SessionSettingsForm,
+    said: str = "",
+    status: int = 200,
+    *,
+    sent: bool = False,
+) -> HttpResponse:
+    """The form, with a sentence when there is something to say; ``sent``: it asks again for what is in force."""
 
     def draw() -> HttpResponse:
-        context = {"form": form, "session": session, "presets": list(Preset.objects.all()), "said": said}
+        context = {"form": form, "session": session, "presets": list(Preset.objects.all()), "said": said, "sent": sent}
         return render(request, "console/_settings.html", context, status=status)
 
     return await live.in_reader(draw)

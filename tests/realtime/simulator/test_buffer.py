@@ -16,7 +16,7 @@ DETECTION: dict[str, object] = {"type": "server_vad", "threshold": 0.5, "prefix_
 
 def loudness(frame: np.ndarray) -> float:
     """Whoever is loud speaks."""
-    return float(np.abs(frame).max() > 0.1)
+    return float(np.abs(frame).mean() > 0.1)
 
 
 def listening(**detection: object) -> InputBuffer:
