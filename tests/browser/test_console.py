@@ -168,6 +168,43 @@ class TestVoice:
         expect(row(page, "conversation.item.truncated")).to_have_count(1, timeout=ANSWER)
         assert row(page, "error").count() == 0
 
+    def test_the_talk_button_interrupts(self, app: Any, talking_page: Page) -> None:
+        """Pressing the button in a long answer silences it at once and truncates at what was heard."""
+        page = talking_page
+        connect(page, app.url)
+        say(page, "Tell me a long story")
+        until(page, f"{VOICE}.played()?.played_ms > 1500")
+        page.get_by_role("button", name=re.compile("Hold to talk")).hover()
+        page.mouse.down()
+        expect(row(page, "conversation.item.truncate")).to_have_count(1, timeout=ANSWER)
+        heard = page.evaluate(f"{VOICE}.lastHeard.played_ms")
+        assert abs(payload(page, "conversation.item.truncate")["audio_end_ms"] - heard) <= 100
+        assert page.evaluate(f"{VOICE}.played()") is None
+        page.mouse.up()
+        assert row(page, "error").count() == 0
+
+    def test_speaking_interrupts(self, app: Any, talking_page: Page) -> None:
+        """Hands-free: speech in the middle of an answer cuts it, and the API learns how much of it was heard."""
+        page = talking_page
+        connect(page, app.url)
+        page.get_by_role("radio", name="VAD").check(force=True)
+        expect(row(page, "input_audio_buffer.committed").first).to_be_visible(timeout=ANSWER)
+        say(page, "Tell me a long story")
+        expect(row(page, "conversation.item.truncated").last).to_be_attached(timeout=ANSWER)
+        page.get_by_role("tab", name="Conversation").click()
+        expect(page.locator("#conversation .unheard").last).to_be_attached(timeout=ANSWER)
+
+    def test_a_spoken_question_is_understood(self, app: Any, talking_page: Page) -> None:
+        """The microphone hears "What is the weather in Lisbon?": it is written down, the tool is called, the map shows it."""
+        pytest.importorskip("pocketsphinx", reason="the simulator has no ears here")
+        page = talking_page
+        connect(page, app.url)
+        page.get_by_role("radio", name="VAD").check(force=True)
+        page.get_by_role("tab", name="Tools").click()
+        expect(page.locator("#weather")).to_contain_text("Lisbon", timeout=2 * ANSWER)
+        page.get_by_role("tab", name="Conversation").click()
+        expect(page.locator("#conversation")).to_contain_text("weather in Lisbon?", timeout=ANSWER)
+
 
 class TestChanging:
     """Settings while it runs."""

@@ -111,9 +111,9 @@ class TestTheForm:
         assert SessionSettingsForm({**shown({}), "voice": "gandalf"}).is_valid()
 
     @pytest.mark.parametrize(("field", "value", "sentence"), [
-        ("speed", "9", "less than or equal to 1.5"),
-        ("threshold", "nan", "Enter a number."),
-        ("idle_timeout_ms", "1", "greater than or equal to 5000"),
+        ("speed", "9", "A number from 0.25 to 1.5."),
+        ("threshold", "nan", "A number from 0 to 1."),
+        ("idle_timeout_ms", "1", "A number from 5,000 to 30,000."),
         ("create_response", "perhaps", "Select a valid choice."),
         ("tools", "[", "Enter a valid JSON."),
         ("tools", "[" * 100_000, "Enter a valid JSON."),

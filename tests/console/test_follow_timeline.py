@@ -138,7 +138,7 @@ async def test_a_little_behind(stage: Stage) -> None:
             if found := seqs(await page.receive_from(PATIENCE)):
                 pushes.append(found)
     assert [len(push) for push in pushes] == [watch.PUSH_ROWS, watch.PUSH_ROWS, 100 - 2 * watch.PUSH_ROWS]
-    assert sum(pushes, []) == list(range(rows - 99, rows + 1))
+    assert [seq for push in pushes for seq in push] == list(range(rows - 99, rows + 1))
 
 
 async def test_what_stands_around_it(stage: Stage) -> None:

@@ -132,7 +132,7 @@ class TestRows:
         assert "<script" not in text
         assert "<b>" not in text
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.text(st.sampled_from('ab*?[]!^\\"-: .') | st.characters(), max_size=30)
         | st.from_regex(r'-?(type|dir|is|item|response):["\\*\[\]()a-z. ]{0,9}', fullmatch=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import logging
 import queue
 import sqlite3
 import threading
@@ -23,10 +22,9 @@ from console import recorder as module
 from console.models import Entry, Frame, Session
 from console.recorder import Batch, Recorder
 from realtime.events import parse
-from realtime.simulator.server import SimulatorServer
 from realtime.testing import Clock
-from realtime.timeline import Timeline, fold_all
 from realtime.timeline import Entry as Told
+from realtime.timeline import Timeline, fold_all
 from tests.console.stage import HTMX, PATIENCE, Stage, Story, flush
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -285,7 +283,8 @@ class TestTrouble:
         await flush()
         monkeypatch.setattr(module, "RETRY_FIRST", 0.01)
         monkeypatch.setattr(module, "PENDING_LIMIT", 2_000)
-        monkeypatch.setattr("console.lifecycle.SimulatorServer", lambda **options: SimulatorServer(**options))
+        for name in ("nudge", "overflow"):  # what starts here is put back afterwards
+            monkeypatch.setattr(module.recorder, name, getattr(module.recorder, name))
         await lifecycle.startup()
         full = threading.Event()
         write = Batch.write

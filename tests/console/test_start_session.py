@@ -78,7 +78,7 @@ class TestStart:
     async def test_settings_that_are_not_right(self, stage: Stage) -> None:
         """A field the form refuses is named in a sentence, and no session is made."""
         html = await self._refused(stage, provider="simulator", **fields(speed="9"))
-        assert "Settings, Speed: Ensure this value is less than or equal to 1.5." in html
+        assert "Settings, Speed: A number from 0.25 to 1.5." in html
 
     async def test_without_htmx_it_is_a_redirect(self, stage: Stage) -> None:
         """A plain form leads to the session's page."""

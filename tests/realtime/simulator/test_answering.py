@@ -114,10 +114,8 @@ def test_out_of_band_beside_another() -> None:
     """Responses apart run beside the conversation's own; only their id cancels them."""
     stage = Stage()
     own = telling(stage)
-    apart = [
-        only(stage.send("response.create", response={"conversation": "none", "metadata": {"n": str(n)}}), "response.created")["response"]["id"]
-        for n in range(2)
-    ]
+    begun = [stage.send("response.create", response={"conversation": "none"}) for _ in range(2)]
+    apart = [only(events, "response.created")["response"]["id"] for events in begun]
     assert done(stage.send("response.cancel", response_id=apart[0]))["id"] == apart[0]
     assert done(stage.send("response.cancel"))["id"] == own
     assert done(stage.run(60))["id"] == apart[1]

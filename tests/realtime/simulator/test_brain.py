@@ -177,10 +177,10 @@ def test_a_demanded_function_gets_arguments_that_fit() -> None:
         "any": True,
     }
     tool = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": properties}}
-    made = heard("Take 7 and 2.5, please", tools={"f": tool}, forced="f")
-    assert calls(made) == [
-        ("f", {"n": 7, "x": 2.5, "unit": "C", "yes": True, "all": [], "more": {}, "text": "Take 7 and 2.5, please", "any": "Take 7 and 2.5, please"})
-    ]
+    asked = "Take 7 and 2.5, please"
+    made = heard(asked, tools={"f": tool}, forced="f")
+    fitting = {"n": 7, "x": 2.5, "unit": "C", "yes": True, "all": [], "more": {}, "text": asked, "any": asked}
+    assert calls(made) == [("f", fitting)]
 
 
 @pytest.mark.parametrize("parameters", [None, {}, {"properties": []}, {"properties": {"a": {"enum": {}, "type": "integer"}}}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,13 +34,14 @@ from tests.realtime.simulator.stage import (
     utterance,
 )
 
+QUICK = SimulatorOptions(latency_ms=5, pace=60, voice="tone")
 PATIENCE = 20  # seconds; a busy machine may take its time, a broken one never comes
 
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[SimulatorServer]:
     """A simulator that hurries."""
-    async with SimulatorServer(port=0, options=SimulatorOptions(latency_ms=5, pace=60, voice="tone")) as running:
+    async with SimulatorServer(port=0, options=QUICK) as running:
         yield running
 
 
@@ -154,7 +156,7 @@ async def test_a_text_turn(simulator: SimulatorServer) -> None:
 async def test_a_spoken_turn() -> None:
     """Speech is found, understood where the ears are, and answered in sound."""
     sound = utterance("Tell me a story.") + bytes(48 * 1000)
-    async with SimulatorServer(port=0, options=SimulatorOptions(latency_ms=5, pace=60, voice="tone")) as simulator, dial(simulator) as client:
+    async with SimulatorServer(port=0, options=QUICK) as simulator, dial(simulator) as client:
         await until(client, "session.created")
         for chunk in chunks(sound, 4800):
             await send(client, "input_audio_buffer.append", audio=encoded(chunk))
@@ -165,8 +167,7 @@ async def test_a_spoken_turn() -> None:
 
 async def test_ears_can_be_turned_off() -> None:
     """Without ears a turn is known by its length alone."""
-    options = SimulatorOptions(latency_ms=5, pace=60, voice="tone", ears="off")
-    async with SimulatorServer(port=0, options=options) as simulator, dial(simulator) as client:
+    async with SimulatorServer(port=0, options=replace(QUICK, ears="off")) as simulator, dial(simulator) as client:
         settings = {"turn_detection": None, "transcription": {"model": "whisper-1"}}
         await send(client, "session.update", session={"type": "realtime", "audio": {"input": settings}})
         await send(client, "input_audio_buffer.append", audio=encoded(bytes(48 * 1800)))
