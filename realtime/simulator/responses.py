@@ -238,9 +238,9 @@ class Response:
             item["content"] = [{"type": f"output_{output.part}", key: output.said}]
         else:
             item["arguments"] = output.said
-            if status == "completed":
-                name = {"call_id": item["call_id"], "name": item["name"], "arguments": output.said}
-                self._emit_for(output, "response.function_call_arguments.done", **name)
+            # Also for a call that was interrupted (reference of this event): the item's status tells the two apart.
+            name = {"call_id": item["call_id"], "name": item["name"], "arguments": output.said}
+            self._emit_for(output, "response.function_call_arguments.done", **name)
         item["status"] = status
         if self.conversation_id and (stored := self.world.items.get(item["id"])):
             stored.item, stored.audio = copy.deepcopy(item), bytes(output.pcm)
