@@ -42,7 +42,7 @@ async def startup() -> None:
 
     def overflow(session_ids: set[str]) -> None:
         log.error("closing %d sessions: nothing more can be recorded", len(session_ids))
-        asyncio.run_coroutine_threadsafe(live.stop_all(), loop)
+        asyncio.run_coroutine_threadsafe(live.stop_all(session_ids), loop)
 
     recorder.nudge, recorder.overflow = nudge, overflow
     recorder.start()

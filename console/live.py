@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -145,9 +145,9 @@ async def stop(session_id: str) -> None:
             await task
 
 
-async def stop_all() -> None:
-    """Close every session; for shutdown, and when nothing can be recorded any longer."""
-    await asyncio.gather(*(stop(session_id) for session_id in running()))
+async def stop_all(session_ids: Iterable[str] | None = None) -> None:
+    """Close these sessions, without any named every one: for shutdown, and when they can be recorded no longer."""
+    await asyncio.gather(*(stop(session_id) for session_id in (running() if session_ids is None else session_ids)))
 
 
 def mark_abandoned() -> int:

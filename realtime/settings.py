@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,11 @@ MODEL_LOCK = "The model is chosen when connecting; start a new session for anoth
 
 _OBJECTS = ("audio", "audio.input", "audio.output")
 """Objects of the session that session.update merges field by field; all others are replaced as they are given."""
+CLEARABLE = {
+    "audio.input.transcription": ("language", "prompt", "languages", "keywords", "delay"),
+    "audio.input.turn_detection": ("idle_timeout_ms",),
+}
+"""Sub-fields that null switches off (session object: ``audio.input.transcription``, ``turn_detection``)."""
 _READ_ONLY = ("id", "object", "type", "model", "expires_at")
 
 
@@ -41,6 +47,26 @@ class Difference:
 
 def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def with_cleared(wanted: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str, Any]:
+    """``wanted`` with null for each sub-field that ``shown`` had and ``wanted`` leaves out: leaving it out would keep it.
+
+    Only for fields the API takes null for, and only of objects that both have and of the same type.
+    """
+    cleared = copy.deepcopy(dict(wanted))
+    for path, names in CLEARABLE.items():
+        now, before = _at(cleared, path), _at(shown, path)
+        if isinstance(now, dict) and isinstance(before, Mapping) and _type(now) == _type(before):
+            now |= {name: None for name in names if before.get(name) is not None and name not in now}
+    return cleared
+
+
+def _at(session: Mapping[str, Any], path: str) -> Any:
+    here: Any = session
+    for key in path.split("."):
+        here = here.get(key) if isinstance(here, Mapping) else None
+    return here
 
 
 def changes(wanted: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

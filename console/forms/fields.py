@@ -26,11 +26,15 @@ class JSONText(forms.JSONField):
     """JSON a person edits: indented, and kept as it was typed while it is wrong."""
 
     def to_python(self, value: Any) -> Any:
-        """As Django's; JSON nested too deep to be read is no JSON."""
+        """As Django's; JSON nested too deep to be read is no JSON, and half of a surrogate pair is no character."""
         try:
-            return super().to_python(value)
+            data = super().to_python(value)
+            json.dumps(data, ensure_ascii=False).encode()  # as a page will show it again
         except RecursionError:
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
+        except UnicodeEncodeError:
+            raise forms.ValidationError("An escape such as \\ud800 is half a character: its other half is missing.") from None
+        return data
 
     def prepare_value(self, value: Any) -> str:
         """Text stays text."""

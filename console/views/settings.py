@@ -10,7 +10,7 @@ from console import live
 from console.forms import SessionSettingsForm
 from console.models import Preset, Session
 from realtime.errors import LocalError
-from realtime.settings import changes
+from realtime.settings import changes, with_cleared
 
 NOT_RUNNING = "This session is not running (any more): nothing was sent. Start a new one with these settings."
 SENT = "Sent."
@@ -34,7 +34,10 @@ async def settings(request: HttpRequest, session_id: str) -> HttpResponse:
     if runner is None:
         return await _pane(request, session, form, NOT_RUNNING, status=422)
     base = form.cleaned_data["base"]
-    changed = changes(form.session(), base if isinstance(base, dict) else runner.protocol.session or {})
+    if isinstance(base, dict):  # what the page showed: what is empty now was cleared
+        changed = changes(with_cleared(form.session(), base), base)
+    else:
+        changed = changes(form.session(), runner.protocol.session or {})
     if not changed:
         return await _pane(request, session, form, NOTHING)
     try:

@@ -92,6 +92,19 @@ def test_a_data_directory_that_is_a_file(tmp_path: Path) -> None:
     assert "CONSOLE_DATA_DIR" in said
 
 
+@pytest.mark.slow
+def test_one_data_directory_serves_one_console(tmp_path: Path) -> None:
+    """A second console on the same data directory is refused, whatever its port; a later one is welcome."""
+    first = start_console(tmp_path)
+    try:
+        said = refused(tmp_path, "--port", "0")
+    finally:
+        first.stop()
+    assert "Another console works with" in said
+    assert "CONSOLE_DATA_DIR" in said
+    assert start_console(tmp_path).stop() == 0
+
+
 def test_a_damaged_database(tmp_path: Path) -> None:
     """A database that is none is named, with what to do about it."""
     (tmp_path / "data").mkdir()

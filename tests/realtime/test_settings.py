@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.settings import MODEL_LOCK, VOICE_LOCK, changes, compare, locks
+from realtime.settings import MODEL_LOCK, VOICE_LOCK, changes, compare, locks, with_cleared
 
 VAD = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500, "idle_timeout_ms": None}
 BASE: dict[str, Any] = {
@@ -201,3 +201,30 @@ def test_before_the_api_spoke_nothing_is_granted() -> None:
 def test_locks(spoken: bool, locked: dict[str, str]) -> None:
     """The model never changes in a session, the voice not once it was heard."""
     assert locks(spoken) == locked
+
+
+class TestClearing:
+    """What a form had and has no longer."""
+
+    def test_an_emptied_field_is_sent_as_null(self) -> None:
+        """A language taken out of the transcription is switched off, not merely left out."""
+        shown = at("audio.input.transcription", {"model": "whisper-1", "language": "en"})
+        wanted = at("audio.input.transcription", {"model": "whisper-1"})
+        assert changes(with_cleared(wanted, shown), shown) == at(
+            "audio.input.transcription", {"model": "whisper-1", "language": None}
+        )
+
+    def test_an_emptied_idle_timeout_is_sent_beside_its_type(self) -> None:
+        """Of a turn detection only the cleared parameter is named."""
+        shown = at("audio.input.turn_detection", {**VAD, "idle_timeout_ms": 6000})
+        wanted = at("audio.input.turn_detection", {k: v for k, v in VAD.items() if k != "idle_timeout_ms"})
+        assert changes(with_cleared(wanted, shown), shown) == at(
+            "audio.input.turn_detection", {"type": "server_vad", "idle_timeout_ms": None}
+        )
+
+    def test_other_fields_stay_left_to_the_api(self) -> None:
+        """Numbers that cannot be null, and objects of another type, are not cleared."""
+        shown = at("audio.input.turn_detection", VAD)
+        for value in ({"type": "server_vad"}, {"type": "semantic_vad"}, None):
+            wanted = at("audio.input.turn_detection", value)
+            assert with_cleared(wanted, shown) == wanted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import sqlite3
 from argparse import ArgumentParser
 from importlib.metadata import version
 from pathlib import Path
@@ -44,6 +45,7 @@ class Command(BaseCommand):
             )
         assert_free(host, port)
         prepare_data_dir()
+        self.lock = hold_data_dir()
         prepare_database(migrate=not options["no_migrate"])
         prepare_static()
         self.serve(host, port)
@@ -109,6 +111,24 @@ def prepare_data_dir() -> None:
         raise CommandError(
             f"Nothing can be written in {folder} ({error.strerror}): set CONSOLE_DATA_DIR to another directory."
         ) from None
+
+
+def hold_data_dir() -> sqlite3.Connection:
+    """Keep other consoles out of the data directory: at its start each takes what is open there for abandoned.
+
+    The lock is SQLite's own, on a file made for it: it holds on every system, and goes with the process however that
+    ends. Raises CommandError when another console has it.
+    """
+    folder = settings.CONSOLE_DATA_DIR
+    lock = sqlite3.connect(folder / "lock", timeout=0, isolation_level=None)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error as error:
+        lock.close()
+        raise CommandError(
+            f"Another console works with {folder} ({error}): stop it, or set CONSOLE_DATA_DIR to a directory of its own."
+        ) from None
+    return lock
 
 
 def prepare_database(*, migrate: bool) -> None:

@@ -116,6 +116,7 @@ async def test_any_place_on_earth(lat: float, lng: float) -> None:
 @pytest.mark.parametrize(
     ("lat", "lng"),
     [(90.1, 0), (-91, 0), (0, 180.5), (0, -181), (math.nan, 0), (0, math.inf), (10**400, 0)],
+    ids=["north", "south", "east", "west", "nan", "inf", "huge"],
 )
 async def test_no_place_on_earth(lat: float, lng: float) -> None:
     """Coordinates that do not exist are refused before anybody is asked."""
