@@ -13,8 +13,8 @@ from console.forms import SessionSettingsForm
 from console.models import Entry, Preset, Session
 from console.providers import providers
 from realtime import filters, lines
-from realtime.conversation import Item
 from realtime.endings import ending
+from realtime.items import Item
 from realtime.settings import Difference
 from realtime.upstream import Provider
 

@@ -100,7 +100,7 @@ async def start(what: Start) -> Session:
         session=dict(what.settings),
     )
     for key, value in what.memory.items():
-        set_memory(runner, key, value)
+        await set_memory(runner, key, value)
     task = asyncio.create_task(_run(session.pk, runner), name=f"session {session.pk}")
     _running[session.pk] = (runner, task)
     return session
@@ -125,7 +125,7 @@ def _remember(runner: SessionRunner, key: str, value: str | None, by: str) -> No
     runner.note("memory", text, {"key": key, "value": value, "by": by})
 
 
-def set_memory(runner: SessionRunner, key: str, value: str | None) -> None:
+async def set_memory(runner: SessionRunner, key: str, value: str | None) -> None:
     """Change a running session's memory from the page; ``None`` forgets the key."""
     if value is None:
         runner.context.memory.pop(key, None)

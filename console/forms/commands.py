@@ -94,6 +94,11 @@ class ModeForm(ConsoleForm):
 
     mode = forms.ChoiceField(choices=[("manual", "Manual"), ("vad", "VAD")])
 
+    def changes(self) -> dict[str, Any]:
+        """The session.update that makes it so, and nothing else."""
+        detection = None if self.cleaned_data["mode"] == "manual" else {"type": "server_vad"}
+        return {"audio": {"input": {"turn_detection": detection}}}
+
 
 class SendForm(ConsoleForm):
     """Any event, as JSON. Whether the API knows it is not checked: a debugger must be able to send nonsense."""

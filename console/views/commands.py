@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import aget_object_or_404
@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST
 
 from console import live
 from console.access import keyring
-from console.forms import MemoryForm, ModeForm, SayForm, SendForm, StartForm
+from console.forms import ConsoleForm, MemoryForm, ModeForm, SayForm, SendForm, StartForm
 from console.models import Session
 from console.providers import providers
 from console.views.answers import problems
@@ -63,42 +63,28 @@ def _earlier(session_id: str) -> dict[str, str]:
 async def say(request: HttpRequest, session_id: str) -> HttpResponse:
     """Say something in writing."""
     form = SayForm(request.POST)
-    runner = await _find(session_id)
-    if runner is None or not form.is_valid():
-        return problems(request, [NOT_RUNNING] if runner is None else form.sentences())
-    return await _try(request, runner.send_text(form.cleaned_data["text"], form.played()))
+    return await _tell(request, session_id, form, lambda to: to.send_text(form.cleaned_data["text"], form.played()))
 
 
 @require_POST
 async def mode(request: HttpRequest, session_id: str) -> HttpResponse:
     """Take turns by hand, or let the API hear when somebody speaks. Only the change is sent."""
     form = ModeForm(request.POST)
-    runner = await _find(session_id)
-    if runner is None or not form.is_valid():
-        return problems(request, [NOT_RUNNING] if runner is None else form.sentences())
-    detection = None if form.cleaned_data["mode"] == "manual" else {"type": "server_vad"}
-    return await _try(request, runner.update_session({"audio": {"input": {"turn_detection": detection}}}))
+    return await _tell(request, session_id, form, lambda to: to.update_session(form.changes()))
 
 
 @require_POST
 async def send_event(request: HttpRequest, session_id: str) -> HttpResponse:
     """Send any event as it was written; it need not be a right one."""
     form = SendForm(request.POST)
-    runner = await _find(session_id)
-    if runner is None or not form.is_valid():
-        return problems(request, [NOT_RUNNING] if runner is None else form.sentences())
-    return await _try(request, runner.send_event(form.cleaned_data["event"], "composer"))
+    return await _tell(request, session_id, form, lambda to: to.send_event(form.cleaned_data["event"], "composer"))
 
 
 @require_POST
 async def memory(request: HttpRequest, session_id: str) -> HttpResponse:
     """Set or forget one thing the session remembers."""
     form = MemoryForm(request.POST)
-    runner = await _find(session_id)
-    if runner is None or not form.is_valid():
-        return problems(request, [NOT_RUNNING] if runner is None else form.sentences())
-    live.set_memory(runner, form.cleaned_data["key"], form.value())
-    return HttpResponse(status=204)
+    return await _tell(request, session_id, form, lambda to: live.set_memory(to, form.cleaned_data["key"], form.value()))
 
 
 @require_POST
@@ -109,15 +95,18 @@ async def disconnect(request: HttpRequest, session_id: str) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-async def _find(session_id: str) -> SessionRunner | None:
+async def _tell(
+    request: HttpRequest, session_id: str, form: ConsoleForm, act: Callable[[SessionRunner], Awaitable[None]]
+) -> HttpResponse:
+    """Find the session, validate, act, answer: 204, for the timeline shows the effect; what is wrong is said on the page."""
     await aget_object_or_404(Session, pk=session_id)
-    return live.find(session_id)
-
-
-async def _try(request: HttpRequest, work: Any) -> HttpResponse:
-    """Do it; what breaks a rule of ours is said on the page. 204: the timeline shows the effect."""
+    runner = live.find(session_id)
+    if runner is None:
+        return problems(request, [NOT_RUNNING])
+    if not form.is_valid():
+        return problems(request, form.sentences())
     try:
-        await work
+        await act(runner)
     except LocalError as error:
         return problems(request, [str(error)])
     return HttpResponse(status=204)

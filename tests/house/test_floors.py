@@ -26,7 +26,7 @@ FLOORS = [
     {"realtime.upstream", "realtime.logs", "realtime.tools", "realtime.soundtrack"},
     {"realtime.protocol", "realtime.conversation", "realtime.filters", "realtime.endings"},
     {"realtime.lines", "realtime.calls"},
-    {"realtime.timeline"},
+    {"realtime.timeline", "realtime.items"},
     {"realtime.settings"},
     {"realtime.catalog", "realtime.masking"},
     {"realtime.audio"},

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.conversation import Conversation, Item
+from realtime.conversation import Conversation
+from realtime.items import Item
 from realtime.timeline import Direction, Entry
 from tests.realtime.frames import entry, events, item_objects, logs
 

@@ -1,11 +1,11 @@
 /** <event-timeline>: the table of events: follows, filters, folds, moves along, and never holds more than some hundred rows. */
 
-import { notify } from "./notices.js";
+import { Folds } from "./folds.js";
 import { showTab } from "./panes.js";
+import { PAGE, Rows } from "./rows.js";
 import { timeText } from "./times.js";
 
 const MOST_ROWS = 600; // in the page at once; further ones are fetched as they are scrolled to
-const PAGE = 120; // rows fetched at once: more would be felt while scrolling
 const NEAR = 600; // pixels from an end of the table at which the next page is fetched
 const TAIL = 24; // pixels from the bottom within which a reader counts as being at the tail
 const FILTER_DELAY = 150; // milliseconds after the last key
@@ -15,15 +15,13 @@ class EventTimeline extends HTMLElement {
   lastSeq = 0; // the last place the page knows of; a new connection begins there
   query = "";
 
+  #source;
+  #folds;
   #socket = null;
   #following = true; // the reader is at the tail, and wants to stay there
   #paused = false;
   #whole = { top: false, tail: true }; // whether the page's first and last rows are the session's
   #waiting = 0; // rows that came and are not shown
-  #matching = 0; // rows that match the filter
-  #total = 0; // rows there are; while a filter is on, as of the last page fetched
-  #countedTo = 0;
-  #loading = false;
   #mode = "start";
   #selected = null;
   #timer = 0;
@@ -36,8 +34,9 @@ class EventTimeline extends HTMLElement {
 
   connectedCallback() {
     this.lastSeq = Number(this.dataset.lastSeq);
-    this.#matching = this.#total = Number(this.dataset.total);
-    this.#countedTo = Number(this.#rows.at(-1)?.dataset.seq ?? 0);
+    const last = Number(this.#rows.at(-1)?.dataset.seq ?? 0);
+    this.#source = new Rows(this.dataset.rowsUrl, Number(this.dataset.total), last, (text, wrong) => this.#say(text, wrong));
+    this.#folds = new Folds(() => this.#body, this.dataset.eventUrl, (rows) => this.#paint(rows));
     this.#whole.top = this.dataset.more !== "true";
     this.#mode = localStorage.getItem("time-mode") ?? "start";
     this.#listeners = new AbortController();
@@ -95,11 +94,11 @@ class EventTimeline extends HTMLElement {
       else if (this.#paused || !this.#whole.tail || (!this.#following && this.#rows.length >= MOST_ROWS)) {
         this.#whole.tail = false;
         this.#waiting += 1;
-        this.#add(row);
+        this.#source.count(row);
       } else {
         this.#body.append(row);
         added.push(row);
-        this.#add(row);
+        this.#source.count(row);
       }
     }
     this.#showCount();
@@ -111,15 +110,6 @@ class EventTimeline extends HTMLElement {
       this.#waiting += added.length;
       this.#pill();
     }
-  }
-
-  /** Count a row that has not been seen before; one that came again after a new connection has been. */
-  #add(row) {
-    const seq = Number(row.dataset.seq);
-    if (seq <= this.#countedTo) return;
-    this.#countedTo = seq;
-    this.#matching += 1;
-    this.#total += 1;
   }
 
   #replaceRow(known, row) {
@@ -152,7 +142,7 @@ class EventTimeline extends HTMLElement {
       this.#waiting = 0;
       this.#pill();
     }
-    if (this.#replay !== null || this.#loading) return;
+    if (this.#replay !== null || this.#source.loading) return;
     if (this.scrollTop < NEAR && !this.#whole.top) this.#loadBefore();
     else if (below < NEAR && !this.#whole.tail && !this.#paused) this.#loadAfter();
   }
@@ -160,7 +150,7 @@ class EventTimeline extends HTMLElement {
   async #loadBefore() {
     const first = this.#rows[0];
     if (!first) return;
-    const page = await this.#fetch({ before: first.dataset.seq });
+    const page = await this.#load({ before: first.dataset.seq });
     if (!page || !first.isConnected) return;
     const height = this.scrollHeight;
     first.before(...page.rows);
@@ -176,7 +166,7 @@ class EventTimeline extends HTMLElement {
   async #loadAfter() {
     const last = this.#rows.at(-1);
     if (!last) return;
-    const page = await this.#fetch({ after: last.dataset.seq });
+    const page = await this.#load({ after: last.dataset.seq });
     if (!page || !last.isConnected) return;
     this.#body.append(...page.rows);
     this.#paint(page.rows);
@@ -203,8 +193,14 @@ class EventTimeline extends HTMLElement {
   /** Show the newest rows, wherever the reader was. */
   async #jumpToTail() {
     if (this.#whole.tail) return this.#toTail();
-    const page = await this.#fetch({});
+    const page = await this.#load({});
     if (page) this.#replaceAll(page.rows, { top: !page.more, tail: true });
+  }
+
+  async #load(where) {
+    const page = await this.#source.fetch(where, this.query);
+    if (page) this.#showCount();
+    return page;
   }
 
   #pill() {
@@ -212,30 +208,6 @@ class EventTimeline extends HTMLElement {
     if (!pill) return;
     pill.hidden = this.#waiting === 0;
     pill.textContent = `${this.#waiting} new ↓`;
-  }
-
-  /** One page of rows; null when there is none to be had. */
-  async #fetch(where) {
-    this.#loading = true;
-    try {
-      const address = new URL(this.dataset.rowsUrl, location.href);
-      for (const [name, value] of Object.entries({ ...where, q: this.query, limit: PAGE })) address.searchParams.set(name, value);
-      const response = await fetch(address);
-      const html = await response.text();
-      if (!response.ok) {
-        this.#say(new DOMParser().parseFromString(html, "text/html").body.textContent.trim() || `HTTP ${response.status}`, true);
-        return null;
-      }
-      const table = document.createElement("template");
-      table.innerHTML = `<table><tbody>${html}</tbody></table>`;
-      this.#counted(response);
-      return { rows: [...table.content.querySelectorAll("tr")], more: response.headers.get("X-Has-More") === "true" };
-    } catch {
-      notify("The console does not answer: these rows could not be fetched.");
-      return null;
-    } finally {
-      this.#loading = false;
-    }
   }
 
   // ── Filter ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -248,7 +220,7 @@ class EventTimeline extends HTMLElement {
   async #filter(text) {
     const before = this.query;
     this.query = text;
-    const page = await this.#fetch({});
+    const page = await this.#load({});
     if (this.query !== text) return; // somebody has typed on
     if (!page) {
       this.query = before;
@@ -270,17 +242,9 @@ class EventTimeline extends HTMLElement {
     document.querySelector("#filter input").setAttribute("aria-invalid", String(wrong));
   }
 
-  /** @param {Response} response an answer with rows, which says how many match and how many there are */
-  #counted(response) {
-    this.#matching = Number(response.headers.get("X-Matching"));
-    this.#total = Number(response.headers.get("X-Total"));
-    this.#say(this.query && !this.#matching ? "Nothing matches this filter." : "");
-    this.#showCount();
-  }
-
   #showCount() {
     const place = document.querySelector("[data-count-of=rows]");
-    const [found, all] = [this.#matching, this.#total].map((count) => count.toLocaleString("en"));
+    const [found, all] = [this.#source.matching, this.#source.total].map((count) => count.toLocaleString("en"));
     if (place) place.textContent = this.query ? `${found} of ${all}` : all;
   }
 
@@ -307,8 +271,9 @@ class EventTimeline extends HTMLElement {
   #clicked({ target }) {
     const row = target.closest("#timeline tr");
     if (!row) return;
-    if (target.closest(".fold")) this.#toggleFold(row);
-    else if (target.closest("[data-page]")) this.#openFold(this.#foldOf(row), target.closest("[data-page]").dataset.page);
+    const page = target.closest("[data-page]");
+    if (target.closest(".fold")) this.#folds.toggle(row);
+    else if (page) this.#folds.turn(row, page.dataset.page);
     else if (row.dataset.seq) this.#select(row, true);
   }
 
@@ -343,7 +308,7 @@ class EventTimeline extends HTMLElement {
       if (next) this.#select(next, false);
     } else if (event.key === "Enter" && this.#selected) this.#select(this.#selected, true);
     else if (["ArrowRight", "ArrowLeft"].includes(event.key) && this.#selected?.dataset.members === "true") {
-      if ((event.key === "ArrowRight") !== (this.#selected.dataset.open === "true")) this.#toggleFold(this.#selected);
+      if ((event.key === "ArrowRight") !== (this.#selected.dataset.open === "true")) this.#folds.toggle(this.#selected);
     } else return;
     event.preventDefault();
   }
@@ -365,42 +330,11 @@ class EventTimeline extends HTMLElement {
     document.getElementById("console").dataset.side = "open";
   }
 
-  #foldOf(member) {
-    let row = member;
-    while (row?.dataset.member) row = row.previousElementSibling;
-    return row;
-  }
-
-  #toggleFold(row) {
-    const open = row.dataset.open === "true";
-    for (const other of this.#body.querySelectorAll("tr[data-open=true]")) this.#closeFold(other);
-    if (!open) this.#openFold(row, "");
-  }
-
-  #closeFold(row) {
-    delete row.dataset.open;
-    row.querySelector(".fold")?.setAttribute("aria-expanded", "false");
-    for (const member of this.#body.querySelectorAll("tr[data-member]")) member.remove();
-  }
-
-  /** Show a page of what a row gathers; only one row is open at a time, which keeps the page small. */
-  async #openFold(row, page) {
-    const response = await fetch(`${this.dataset.eventUrl}${row.dataset.seq}/members${page}`);
-    if (!response.ok) return notify(`The members of this row could not be fetched (HTTP ${response.status}).`);
-    const table = document.createElement("template");
-    table.innerHTML = `<table><tbody>${await response.text()}</tbody></table>`;
-    for (const member of this.#body.querySelectorAll("tr[data-member]")) member.remove();
-    row.dataset.open = "true";
-    row.querySelector(".fold")?.setAttribute("aria-expanded", "true");
-    row.after(...table.content.querySelectorAll("tr"));
-    this.#paint(this.#body.querySelectorAll("tr[data-member]"));
-  }
-
   /** @param {number} seq a row to show and select, wherever it is */
   async goTo(seq) {
     let row = document.getElementById(`row-${seq}`);
     if (!row) {
-      const page = await this.#fetch({ after: Math.max(0, seq - 40) });
+      const page = await this.#load({ after: Math.max(0, seq - 40) });
       if (!page) return;
       this.#replaceAll(page.rows, { top: false, tail: !page.more });
       row = document.getElementById(`row-${seq}`) ?? this.#rows.findLast((one) => Number(one.dataset.seq) <= seq) ?? this.#rows[0];
@@ -452,8 +386,8 @@ class EventTimeline extends HTMLElement {
   async #loadAround(tUs) {
     const [first, last] = [this.#rows[0], this.#rows.at(-1)];
     const inside = first && (this.#whole.top || Number(first.dataset.t) < tUs) && (this.#whole.tail || Number(last.dataset.t) > tUs);
-    if (inside || this.#loading) return;
-    const page = await this.#fetch({ around_us: Math.round(tUs) });
+    if (inside || this.#source.loading) return;
+    const page = await this.#load({ around_us: Math.round(tUs) });
     if (!page) return;
     this.#body.replaceChildren(...page.rows);
     this.#whole = { top: page.rows.length < PAGE / 2, tail: !page.more };
