@@ -12,6 +12,8 @@ from realtime import soundtrack, timeline
 from realtime.audio import AUDIO_FIELDS
 from realtime.soundtrack import Soundtrack
 
+ITEMS = "conversation.item."
+"""What events begin with that may bring an item with its whole sound."""
 FETCH_AT_ONCE = 500
 """Frames read by one query; SQLite takes only so many parameters."""
 PIECE = 192_000
@@ -34,10 +36,12 @@ def _plan(session_id: str, last_seq: int, duration_us: int) -> Soundtrack:
 
 def of_row(entry: Entry) -> Soundtrack | None:
     """One event's sound, or for the head of a row that of all its members; None when there is none."""
-    if entry.type not in AUDIO_FIELDS:
-        return None
     entries = Entry.objects.of(entry.session_id)
     formats = entries.filter(type__in=("session.created", "session.updated")).before(entry.seq).order_by("seq")
+    if entry.type.startswith(ITEMS):
+        return soundtrack.of_item(entry.to_entry(entry.frame().raw), [told for told, _ in _told(formats)])
+    if entry.type not in AUDIO_FIELDS:
+        return None
     members = entries.members_of(entry.row) if entry.row == entry.seq else entries.filter(seq=entry.seq)
     track = soundtrack.join([*_told(formats), *_told(members)])
     return track if track.length else None
@@ -59,9 +63,9 @@ def _fetch(session_id: str, seqs: list[int]) -> dict[int, bytes]:
 
 
 def _odd(frame: Frame) -> bytes:
-    """The sound of a frame that was kept whole because its base64 is not written as usual; nothing if it is none."""
+    """The sound of a frame that was kept whole: an item's, or one whose base64 is not written as usual."""
     event = frame.event
-    text = event.data.get(AUDIO_FIELDS.get(event.type, ""))
+    text = event.data.get(AUDIO_FIELDS.get(event.type, "")) or soundtrack.in_item(event.data)
     try:
         return base64.b64decode(text) if isinstance(text, str) else b""
     except (binascii.Error, ValueError):

@@ -16,6 +16,7 @@ from realtime import catalog, lines
 from realtime.audio import AUDIO_FIELDS, join
 from realtime.conversation import Conversation, types_read
 from realtime.settings import compare
+from realtime.soundtrack import in_item
 from realtime.timeline import is_stream
 from realtime.tools.memory import memory_of
 
@@ -135,7 +136,7 @@ def pane_of(entry: Entry) -> fragments.EventPane:
         meaning=info.meaning if info else "",
         json=fragments.to_json(_elided(data)) if data else raw,
         raw_length=len(raw),
-        has_audio=head.fold_audio_ms > 0,
+        has_audio=head.fold_audio_ms > 0 or bool(in_item(data)),
         response_id=entry.response_id,
         item_id=entry.item_id,
         about=answered,

@@ -163,6 +163,29 @@ def join(entries: Iterable[tuple[Entry, float]]) -> Soundtrack:
     return Soundtrack({USER: segments}, min(end, MOST_MS * PER_MS))
 
 
+def of_item(entry: Entry, before: Iterable[Entry]) -> Soundtrack | None:
+    """The sound that an item brings whole (``conversation.item.retrieved``, or one a client creates); None without any.
+
+    Entries of TOLD_BY ``before`` it set the format: the user's side for a user's item, else the assistant's.
+    """
+    text = in_item(entry.event.data) if entry.event else ""
+    folder = Folder()
+    for told in before:
+        folder.fold(told)
+    item = entry.event.data.get("item") if entry.event else None
+    format_ = folder.formats[SENT if isinstance(item, dict) and item.get("role") == "user" else RECEIVED]
+    length = round(len(text) * 3 // 4 / audio.BYTES_PER_MS.get(format_, 48) * PER_MS)
+    return Soundtrack({USER: [Segment(USER, entry.seq, 0, length, format_)]}, length) if length else None
+
+
+def in_item(data: Mapping[str, Any]) -> str:
+    """The base64 in an event's item, of its first part that has any; ``""`` when there is none."""
+    item = data.get("item")
+    parts = item.get("content") if isinstance(item, dict) else None
+    sounds = (part.get("audio") for part in parts if isinstance(part, dict)) if isinstance(parts, list) else ()
+    return next((sound for sound in sounds if isinstance(sound, str) and sound), "")
+
+
 def _side(entry: Entry) -> Direction:
     """Whose format holds for a frame of sound, whichever way it travelled."""
     return SENT if AUDIO_FIELDS[entry.type] == "audio" else RECEIVED

@@ -17,7 +17,7 @@ from console.forms.fields import JSONText, OpenChoice
 from console.forms.session_values import session_of, values_of
 from console.models import Session
 from realtime import catalog, tools
-from realtime.settings import locks
+from realtime.settings import MODEL_LOCK, locks
 
 ASKED_AT_START: dict[str, Any] = {
     "instructions": "You are a helpful voice assistant in a debug console. Answer briefly. Use your tools when they help.",
@@ -161,6 +161,11 @@ class SessionSettingsForm(ConsoleForm):
         if session is None:
             return cls(session=ASKED_AT_START)
         return cls(session=session.in_force() or session.asked() or ASKED_AT_START, audio_spoken=audio_spoken)
+
+    @property
+    def model_lock(self) -> str:
+        """Why the model has no field here."""
+        return MODEL_LOCK
 
     def groups(self) -> Iterator[Group]:
         """The fields as the page shows them; a group with an error in it stands open."""

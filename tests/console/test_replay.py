@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import wave
 from html.parser import HTMLParser
@@ -9,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from asgiref.sync import sync_to_async
 from django.template.loader import render_to_string
 from django.test import AsyncClient
 
 from console.models import Session
+from tests.console.stage import Story
 from tests.console.stories import APPEND, DELTA, Told, tell
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -145,3 +148,33 @@ class TestThePlayer:
 def told(transactional_db: None) -> Told:
     """A stored session."""
     return tell()
+
+
+def one_event(type_: str, **fields: Any) -> str:
+    """A session of one event; returns its id."""
+    story = Story()
+    story.received(type_, **fields)
+    return story.store()
+
+
+class TestOneEvent:
+    """``GET /sessions/<id>/events/<seq>/audio.wav`` for items that bring their sound."""
+
+    async def test_a_retrieved_item_can_be_heard(self, async_client: AsyncClient) -> None:
+        """conversation.item.retrieved brings the item's whole sound: it is a WAV file, and the event's pane plays it."""
+        pcm = np.arange(2400, dtype="<i2").tobytes()
+        part = {"type": "audio", "transcript": "Hi.", "audio": base64.b64encode(pcm).decode()}
+        item = {"id": "item_1", "type": "message", "role": "assistant", "content": [part]}
+        session_id = await sync_to_async(one_event)("conversation.item.retrieved", item=item)
+        response, content = await get(async_client, f"/sessions/{session_id}/events/1/audio.wav")
+        assert response.status_code == 200
+        with wave.open(io.BytesIO(content)) as file:
+            assert file.readframes(file.getnframes()) == pcm
+        pane = await async_client.get(f"/sessions/{session_id}/events/1/")
+        assert f"/sessions/{session_id}/events/1/audio.wav" in pane.content.decode()
+
+    async def test_an_item_without_sound_has_none(self, async_client: AsyncClient) -> None:
+        """Other items are text: there is nothing to be heard."""
+        session_id = await sync_to_async(one_event)("conversation.item.done", item={"id": "item_1", "content": None})
+        response, _ = await get(async_client, f"/sessions/{session_id}/events/1/audio.wav")
+        assert response.status_code == 404
