@@ -122,3 +122,17 @@ def test_a_console_that_stops_is_missed_and_found_again(tmp_path: Path, page: Pa
         expect(page.locator("#ended")).to_contain_text(re.compile("Closed here"))
     finally:
         again.stop()
+
+
+def test_a_key_is_forgotten_with_one_click(openai_console: Console, page: Page) -> None:
+    """While a session runs its page says which key is held, by its end; one click, and the server has none."""
+    hold_key(page, openai_console.url, "sk-good-0123456789-abcd")
+    page.locator("select[name=provider]").select_option("openai")
+    page.get_by_role("button", name="Connect", exact=True).first.click()
+    expect(page.locator("#console")).to_have_attribute("data-state", "ready", timeout=PATIENCE)
+    held = page.locator("#rail .held")
+    expect(held).to_contain_text("…abcd")
+    held.get_by_role("button", name="forget").click()
+    expect(held).to_have_count(0, timeout=PATIENCE)
+    page.goto(openai_console.url)
+    expect(page.get_by_label("OpenAI API key")).to_be_visible()
