@@ -1,15 +1,14 @@
 /** <event-timeline>: the table of events: follows, filters, folds, moves along, and never holds more than some hundred rows. */
 
 import { Folds } from "./folds.js";
-import { showTab } from "./panes.js";
 import { PAGE, Rows } from "./rows.js";
+import { Selection } from "./selection.js";
 import { timeText } from "./times.js";
 
 const MOST_ROWS = 600; // in the page at once; further ones are fetched as they are scrolled to
 const NEAR = 600; // pixels from an end of the table at which the next page is fetched
 const TAIL = 24; // pixels from the bottom within which a reader counts as being at the tail
 const FILTER_DELAY = 150; // milliseconds after the last key
-const OPEN_DELAY = 70; // milliseconds a row must stay selected before it is fetched: keys held down pass by
 
 class EventTimeline extends HTMLElement {
   lastSeq = 0; // the last place the page knows of; a new connection begins there
@@ -17,15 +16,14 @@ class EventTimeline extends HTMLElement {
 
   #source;
   #folds;
+  #selection;
   #socket = null;
   #following = true; // the reader is at the tail, and wants to stay there
   #paused = false;
   #whole = { top: false, tail: true }; // whether the page's first and last rows are the session's
   #waiting = 0; // rows that came and are not shown
   #mode = "start";
-  #selected = null;
   #timer = 0;
-  #opening = 0;
   #replay = null; // microseconds on the session's clock; null when not replaying
   #turn = 0; // the newest replay call wins
   #listeners;
@@ -36,6 +34,7 @@ class EventTimeline extends HTMLElement {
     this.lastSeq = Number(this.dataset.lastSeq);
     const last = Number(this.#rows.at(-1)?.dataset.seq ?? 0);
     this.#source = new Rows(this.dataset.rowsUrl, Number(this.dataset.total), last, (text, wrong) => this.#say(text, wrong));
+    this.#selection = new Selection(this.dataset.eventUrl, () => this.#mode === "selected" && this.#paint());
     this.#folds = new Folds(() => this.#body, this.dataset.eventUrl, (rows) => this.#paint(rows));
     this.#whole.top = this.dataset.more !== "true";
     this.#mode = localStorage.getItem("time-mode") ?? "start";
@@ -113,21 +112,19 @@ class EventTimeline extends HTMLElement {
   }
 
   #replaceRow(known, row) {
-    if (known === this.#selected) this.#selected = row;
+    if (known === this.#selection.row) this.#selection.take(row);
     row.toggleAttribute("data-future", known.hasAttribute("data-future"));
-    if (known.getAttribute("aria-selected")) row.setAttribute("aria-selected", "true");
     if (known.dataset.open) row.dataset.open = known.dataset.open;
     known.replaceWith(row);
     this.#paint([row]);
   }
 
   #replaceAll(rows, whole) {
-    const selected = this.#selected?.id;
+    const selected = this.#selection.row?.id;
     this.#body.replaceChildren(...rows);
     this.#whole = whole;
     this.#waiting = 0;
-    this.#selected = selected ? document.getElementById(selected) : null;
-    this.#selected?.setAttribute("aria-selected", "true");
+    this.#selection.take(selected ? document.getElementById(selected) : null);
     this.#paint();
     if (whole.tail) this.#toTail();
     this.#pill();
@@ -258,7 +255,7 @@ class EventTimeline extends HTMLElement {
 
   #paint(rows = this.#body.children) {
     const started = Date.parse(document.getElementById("console").dataset.started);
-    const selected = this.#selected ? Number(this.#selected.dataset.t) : 0;
+    const selected = Number(this.#selection.row?.dataset.t ?? 0);
     for (const row of rows) {
       if (row.dataset.t === undefined) continue;
       const before = Number(row.previousElementSibling?.dataset.t ?? row.dataset.t);
@@ -274,7 +271,7 @@ class EventTimeline extends HTMLElement {
     const page = target.closest("[data-page]");
     if (target.closest(".fold")) this.#folds.toggle(row);
     else if (page) this.#folds.turn(row, page.dataset.page);
-    else if (row.dataset.seq) this.#select(row, true);
+    else if (row.dataset.seq) this.#selection.choose(row, true);
   }
 
   #clickedElsewhere(event) {
@@ -299,35 +296,13 @@ class EventTimeline extends HTMLElement {
   }
 
   #pressed(event) {
-    const rows = [...this.#body.children].filter((row) => row.dataset.seq && !row.hasAttribute("data-future"));
-    const at = rows.indexOf(this.#selected);
-    const page = Math.max(1, Math.floor(this.clientHeight / 28) - 2);
-    const moves = { ArrowUp: at - 1, ArrowDown: at + 1, PageUp: at - page, PageDown: at + page, Home: 0, End: rows.length - 1 };
-    if (event.key in moves) {
-      const next = rows[Math.max(0, Math.min(rows.length - 1, at < 0 && event.key !== "Home" ? rows.length - 1 : moves[event.key]))];
-      if (next) this.#select(next, false);
-    } else if (event.key === "Enter" && this.#selected) this.#select(this.#selected, true);
-    else if (["ArrowRight", "ArrowLeft"].includes(event.key) && this.#selected?.dataset.members === "true") {
-      if ((event.key === "ArrowRight") !== (this.#selected.dataset.open === "true")) this.#folds.toggle(this.#selected);
-    } else return;
+    const { row } = this.#selection;
+    const rows = [...this.#body.children].filter((one) => one.dataset.seq && !one.hasAttribute("data-future"));
+    if (event.key === "Enter" && row) this.#selection.choose(row, true);
+    else if (["ArrowRight", "ArrowLeft"].includes(event.key) && row?.dataset.members === "true") {
+      if ((event.key === "ArrowRight") !== (row.dataset.open === "true")) this.#folds.toggle(row);
+    } else if (!this.#selection.move(event.key, rows, this.clientHeight)) return;
     event.preventDefault();
-  }
-
-  #select(row, asked) {
-    this.#selected?.removeAttribute("aria-selected");
-    this.#selected = row;
-    row.setAttribute("aria-selected", "true");
-    row.scrollIntoView({ block: "nearest" });
-    if (this.#mode === "selected") this.#paint();
-    clearTimeout(this.#opening);
-    this.#opening = setTimeout(() => this.#open(row, asked), asked ? 0 : OPEN_DELAY);
-  }
-
-  #open(row, asked) {
-    htmx.ajax("GET", `${this.dataset.eventUrl}${row.dataset.seq}/`, { target: "#event-pane", swap: "innerHTML" });
-    if (!asked) return;
-    showTab("event");
-    document.getElementById("console").dataset.side = "open";
   }
 
   /** @param {number} seq a row to show and select, wherever it is */
@@ -340,7 +315,7 @@ class EventTimeline extends HTMLElement {
       row = document.getElementById(`row-${seq}`) ?? this.#rows.findLast((one) => Number(one.dataset.seq) <= seq) ?? this.#rows[0];
     }
     if (!row) return;
-    this.#select(row, true);
+    this.#selection.choose(row, true);
     row.scrollIntoView({ block: "center" });
   }
 
