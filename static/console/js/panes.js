@@ -28,6 +28,9 @@ class PaneDivider extends HTMLElement {
     this.setAttribute("aria-label", `Width of the ${this.dataset.pane} pane`);
     const kept = Number(localStorage.getItem(`pane-${this.dataset.pane}`));
     if (kept) this.#set(kept);
+    this.setAttribute("aria-valuemin", this.dataset.min);
+    this.setAttribute("aria-valuemax", this.dataset.max);
+    this.#tell();
     this.addEventListener("pointerdown", this.#drag);
     this.addEventListener("keydown", this.#step);
     this.addEventListener("dblclick", () => this.#set(0));
@@ -53,12 +56,17 @@ class PaneDivider extends HTMLElement {
     this.#set(this.parentElement.offsetWidth + direction * this.#sign * STEP);
   };
 
+  #tell() {
+    this.setAttribute("aria-valuenow", String(this.parentElement.offsetWidth));
+  }
+
   #set(width) {
     const { pane, min, max } = this.dataset;
     const bounded = width ? Math.min(Number(max), Math.max(Number(min), width)) : 0;
     if (bounded) document.documentElement.style.setProperty(`--${pane}-size`, `${bounded}px`);
     else document.documentElement.style.removeProperty(`--${pane}-size`);
     localStorage.setItem(`pane-${pane}`, String(bounded));
+    this.#tell();
   }
 }
 
