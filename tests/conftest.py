@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import http.server
 import json
@@ -81,18 +80,11 @@ def spoken() -> bytes:
 @pytest.fixture
 def simulator() -> Iterator[Any]:
     """A real simulator on a port and a loop of its own: ``simulator.url`` is what a client dials."""
-    from realtime.simulator.server import SimulatorOptions, SimulatorServer  # noqa: PLC0415  (after the shield)
+    from realtime.simulator.options import SimulatorOptions  # noqa: PLC0415  (after the shield)
+    from realtime.simulator.running import RunningSimulator  # noqa: PLC0415  (after the shield)
 
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="simulator")
-    thread.start()
-    server = SimulatorServer(host="127.0.0.1", port=0, options=SimulatorOptions(latency_ms=5, pace=40))
-    asyncio.run_coroutine_threadsafe(server.start(), loop).result()
-    yield server
-    asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with RunningSimulator(SimulatorOptions(latency_ms=5, pace=40)) as running:
+        yield running
 
 
 class Weather(http.server.BaseHTTPRequestHandler):

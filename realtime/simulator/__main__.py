@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 
+from realtime.simulator.fault import FaultError
+from realtime.simulator.faults import described
+from realtime.simulator.line import Line
+from realtime.simulator.scenario import ScenarioError
+from realtime.simulator.scenario_files import load
 from realtime.simulator.server import SimulatorOptions, SimulatorServer
 
 
@@ -21,10 +27,32 @@ def main() -> int:
     parser.add_argument("--require-key", metavar="KEY", help="refuse every other key")
     parser.add_argument("--voice", choices=("auto", "espeak", "tone"), default="auto", help="how it speaks (%(default)s)")
     parser.add_argument("--ears", choices=("auto", "off"), default="auto", help="whether it understands words (%(default)s)")
+    parser.add_argument("--allow-beta", action="store_true", help="speak the beta with clients that ask for it")
+    parser.add_argument("--scenario", metavar="FILE", help="say what this file says, YAML or JSON")
+    parser.add_argument(
+        "--fault", metavar="NAME[:AMOUNT]", action="append", default=[], help="let this go wrong; may be given more than once"
+    )
+    parser.add_argument("--list-faults", action="store_true", help="say which faults there are, and end")
     given = parser.parse_args()
+    if given.list_faults:
+        for name, sentence in described():
+            print(f"{name:24} {sentence}")
+        return 0
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("realtime.simulator").setLevel(logging.INFO)  # faults that happen, steps that are not reached
+    try:
+        scenario = load(given.scenario) if given.scenario else None
+        Line(given.fault)
+    except (ScenarioError, FaultError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{given.scenario} cannot be read: {error.strerror}.", file=sys.stderr)
+        return 2
     options = SimulatorOptions(
         latency_ms=given.latency, pace=given.pace, seed=given.seed, session_seconds=given.session_seconds,
         require_key=given.require_key, voice=given.voice, ears=given.ears,
+        allow_beta=given.allow_beta, scenario=scenario, faults=tuple(given.fault),
     )  # fmt: skip
     try:
         asyncio.run(_serve(SimulatorServer(given.host, given.port, options)))

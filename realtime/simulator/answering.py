@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from realtime.audio import duration_ms
-from realtime.simulator import brain
+from realtime.simulator import brain, failing, images
 from realtime.simulator.config import reasons
 from realtime.simulator.items import Stored
+from realtime.simulator.mcp import Listed
 from realtime.simulator.refusals import Refusal, expect, invalid_value, unknown_parameter
-from realtime.simulator.responses import Response, Script, WorkFailed
+from realtime.simulator.responses import Response, Script, Think, WorkFailed
+from realtime.simulator.vad import FRAME_MS
 
 if TYPE_CHECKING:
     from realtime.simulator.session import SimulatedSession
@@ -41,9 +43,12 @@ class Answering:
     def disturb(self) -> None:
         """Somebody speaks: nobody needs to be prompted."""
         self._disturbances += 1
+        self.session.hearing.buffer.let_go()
 
     def interrupt(self) -> None:
-        """Speech cuts the answer short (session field ``interrupt_response``)."""
+        """Speech cuts the answer short (session field ``interrupt_response``), also one that is only being played."""
+        if self.session.playback is not None:
+            self.session.playback.clear()
         if self.active is not None:
             self._cancel(self.active, "turn_detected")
 
@@ -106,18 +111,24 @@ class Answering:
         return context
 
     def _run(self, response: Response) -> Script:
-        options = self.session.options
+        options, listed = self.session.options, self.session.mcp.listed
         latency = self.session.chance.uniform(0.12, 0.22) if options.latency_ms is None else options.latency_ms / 1000
+        planned = (yield Think()) if self.session.staged else None
         try:
             for stored in response.context:
                 if stored.audio and stored.item.get("role") == "user":
                     yield from self.session.hearing.words(stored)
-            yield from response.script(lambda: self._plan(response), latency, options.pace)
-        except WorkFailed as failure:
-            response.finish("failed", {"type": "failed", "error": failure.error()})
+            failure = "" if planned else failing.wanted(response.metadata, response.session, response.context)
+            if failure in failing.ERRORS:
+                yield latency
+                raise failing.Wanted(failure)
+            make_plan = failing.content_filter if failure else lambda: planned or self._plan(response, listed)
+            yield from response.script(make_plan, latency, options.pace)
+        except WorkFailed as failed:
+            response.finish("failed", {"type": "failed", "error": failed.error()})
         self._after(response)
 
-    def _plan(self, response: Response) -> brain.Plan:
+    def _plan(self, response: Response, listed: Listed) -> brain.Plan:
         session = response.session
         choice = session["tool_choice"]
         tools = {} if choice == "none" else {t["name"]: t for t in session["tools"] if t.get("type") == "function"}
@@ -126,8 +137,12 @@ class Answering:
         own = session["instructions"] if session["instructions"] != self.session.config.session["instructions"] else ""
         if not said and own:  # the session's instructions say how to be, a response's own what to say
             said = [brain.Said("system", own)]
+        if (plan_of_server := self.session.mcp.plan(response.context, session, listed)) is not None:
+            return plan_of_server
         local = datetime.fromtimestamp(self.session.now()).astimezone()
         plan = brain.plan(brain.Context(said, tools, forced, local))
+        if session.get("parallel_tool_calls") is False:
+            plan = _one_call(plan, said, brain.Context(_asked(said), tools, forced, local))
         if not reasons(self.session.config.model):  # only the reasoning models speak before they call
             plan = [step for step in plan if not (isinstance(step, brain.Say) and step.phase == "commentary")]
         return plan
@@ -137,7 +152,12 @@ class Answering:
         if self.active is response:
             self.active = None
             self.session.begin(self._wait_for_speech(response))
+        if response.cost_nothing:
+            return
         self.session.begin(self._tell_rate_limits(response))
+        self.session.mcp.call(response)
+        if self.session.playback is not None:
+            self.session.playback.ended(response.id)
 
     def _tell_rate_limits(self, response: Response) -> Script:
         yield RATE_LIMIT_DELAY
@@ -168,15 +188,20 @@ class Answering:
         timeout = (self.session.config.detection or {}).get("idle_timeout_ms")
         if not timeout:
             return
-        quiet_since, start = self._disturbances, self.session.hearing.buffer.end_ms
-        playing = sum(duration_ms(output.pcm) for output in response.outputs)
-        yield (playing + timeout) / 1000
+        quiet_since, buffer = self._disturbances, self.session.hearing.buffer
+        yield sum(duration_ms(output.pcm) for output in response.outputs) / 1000
+        if quiet_since != self._disturbances:
+            return
+        # The user's silence begins where the answer has been played (recorded: 13216 to 19232 at 6000 ms).
+        start = buffer.keep()
+        yield timeout / 1000
         if quiet_since != self._disturbances or self.session.config.detection is None or self.active is not None:
             return
-        item_id, end = self.session.ids.make("item"), self.session.hearing.buffer.end_ms
-        grid = {"audio_start_ms": int(start) // 32 * 32, "audio_end_ms": int(end) // 32 * 32}
-        self.session.emit("input_audio_buffer.timeout_triggered", **grid, item_id=item_id)
-        self.session.hearing.commit_speech(item_id, self.session.hearing.buffer.silence_since(start))
+        item_id, end = self.session.ids.make("item"), max(start, int(buffer.end_ms) // FRAME_MS * FRAME_MS)
+        self.session.emit(
+            "input_audio_buffer.timeout_triggered", audio_start_ms=start, audio_end_ms=end, item_id=item_id
+        )
+        self.session.hearing.commit_speech(item_id, buffer.silence(start, end))
         if self.session.config.detection.get("create_response"):
             self.respond({})
 
@@ -199,4 +224,22 @@ def _said(stored: Stored) -> brain.Said:
     item = stored.item
     kind = {"function_call": "call", "function_call_output": "output"}.get(item["type"], item.get("role") or "other")
     text = item.get("output") if kind == "output" else stored.text
-    return brain.Said(kind, str(text or ""), str(item.get("name") or ""), str(item.get("arguments") or ""), str(item.get("call_id") or ""))
+    name, arguments, call_id = (str(item.get(field) or "") for field in ("name", "arguments", "call_id"))
+    return brain.Said(kind, str(text or ""), name, arguments, call_id, tuple(images.described(item)))
+
+
+def _asked(said: list[brain.Said]) -> list[brain.Said]:
+    """The conversation up to the last question."""
+    last = max((index for index, each in enumerate(said) if each.kind == "user"), default=len(said) - 1)
+    return said[: last + 1]
+
+
+def _one_call(plan: brain.Plan, said: list[brain.Said], question: brain.Context) -> brain.Plan:
+    """With ``parallel_tool_calls`` off: of several calls that a question needs, the next one."""
+    since = said[len(question.said) :]
+    made = sum(each.kind == "output" for each in since)
+    steps = brain.plan(question) if made and since[-1].kind == "output" else plan
+    calls = [step for step in steps if isinstance(step, brain.CallTool)]
+    if made >= len(calls):
+        return plan
+    return [step for step in steps if step is calls[made] or (not made and isinstance(step, brain.Say))]

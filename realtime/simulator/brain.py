@@ -23,6 +23,8 @@ class Said:
     """Of a call: the function."""
     arguments: str = ""
     call_id: str = ""
+    images: tuple[str, ...] = ()
+    """What can be told of the images in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,30 @@ class CallTool:
     arguments: str
 
 
-Plan = list[Say | CallTool]
+@dataclass(frozen=True, slots=True)
+class CallServer:
+    """Call a tool of an MCP server, which the API does by itself; or ask first whether it may."""
+
+    server_label: str
+    name: str
+    arguments: str
+    ask: bool = False
+    approval_request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakOff:
+    """Say no more: what was being said was found to be harmful."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Let the response fail here, with this ``error`` of its ``status_details``; only a scenario or a fault plans that."""
+
+    error: dict[str, Any]
+
+
+Plan = list[Say | CallTool | CallServer | BreakOff | Fail]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +107,8 @@ _NUMBERS = (
 ).split()
 HELP = "Ask me for the weather in a city, ask me to remember something, or ask for a long story and interrupt me."
 _WEATHER = re.compile(r"\b(?:weather|temperature|forecast|how (?:warm|cold|hot))\b")
+_WISH = re.compile(r"\b(?:call|use|run)\b")
+_NAME = re.compile(r"[\w-]+")
 _FACT = re.compile(r"\bmy ((?:\w+ ){0,3}?\w+) (?:is|are) (?:called )?(.+)", re.IGNORECASE)
 _ASKED = re.compile(r"\b(?:what(?:'s| is| are)|who is|tell me|do you (?:know|remember)) my ((?:\w+ ){0,3}?\w+?)\s*[?.!]*$", re.IGNORECASE)
 
@@ -94,6 +121,8 @@ def plan(context: Context) -> Plan:
     calls = _calls(context, asked)
     if calls:
         return [Say(_before(calls), "commentary"), *calls]
+    if context.last is not None and context.last.images:
+        return [Say(f"I see {_listed(context.last.images)}. I am a simulator, so I cannot make out what is in it.")]
     return [Say(_answer(context, asked))]
 
 
@@ -103,6 +132,10 @@ def _question(context: Context) -> str:
         if said.kind in ("user", "system") and said.text:
             return said.text.strip()
     return ""
+
+
+def _listed(things: Sequence[str]) -> str:
+    return " and ".join((", ".join(things[:-1]), things[-1])) if len(things) > 1 else things[0]
 
 
 def _fresh_outputs(said: Sequence[Said]) -> list[tuple[Said, Said]]:
@@ -133,9 +166,11 @@ def _calls(context: Context, asked: str) -> Plan:
         ] or _forced(context, asked)
     if "set_memory" in context.tools and (facts := _facts(asked)):
         return [CallTool("set_memory", json.dumps({"key": key, "value": value})) for key, value in facts]
-    for name in context.tools:
-        if re.search(rf"\b(?:call|use|run)\b.*\b{re.escape(name)}\b", asked, re.IGNORECASE):
-            return [CallTool(name, _arguments(context.tools[name], asked))]
+    if wish := _WISH.search(lower):  # no pattern is made of a tool's name: Python would keep it for ever
+        words = set(_NAME.findall(lower, wish.end()))
+        for name in context.tools:
+            if name.lower() in words:
+                return [CallTool(name, _arguments(context.tools[name], asked))]
     return _forced(context, asked)
 
 

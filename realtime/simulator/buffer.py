@@ -50,6 +50,8 @@ class InputBuffer:
         """Stream time at which ``_pcm`` begins."""
         self._start_ms = 0
         self._prefix_ms = 300
+        self._keep_from_ms: int | None = None
+        """What an idle timeout may commit is kept from here."""
 
     @property
     def end_ms(self) -> float:
@@ -59,7 +61,8 @@ class InputBuffer:
     def listen(self, detection: dict[str, object] | None) -> None:
         """Follow the session's turn detection; None: turns are committed by hand."""
         if detection is None:
-            self.listener, self.item_id = None, ""
+            if self.listener is not None:  # else a turn taken by hand goes on
+                self.listener, self.item_id = None, ""
             return
         if self.listener is None:
             self.listener = Listener()
@@ -94,8 +97,25 @@ class InputBuffer:
                 found.append(SpeechStopped(change.at_ms, self.item_id, spoken))
                 self.item_id = ""
         if not self.listener.speaking:
-            self._drop_before(self.end_ms - self._prefix_ms - SLACK_MS)
+            spare = self.end_ms - self._prefix_ms - SLACK_MS
+            self._drop_before(spare if self._keep_from_ms is None else min(spare, self._keep_from_ms))
         return found
+
+    @property
+    def spoken_ms(self) -> float:
+        """Milliseconds of the turn that is being spoken; 0 when nobody speaks. Taken by hand, a turn is all there is."""
+        if self.listener is not None and not self.item_id:
+            return 0.0
+        return self.end_ms - (self._from_ms if self.listener is None else max(self._start_ms, self._from_ms))
+
+    def spoken(self) -> bytes:
+        """The sound of the turn that is being spoken."""
+        return bytes(self._pcm[-(round(self.spoken_ms * BYTES_PER_MS) // 2 * 2) :]) if self.spoken_ms else b""
+
+    def reserve(self, make_item_id: Callable[[], str]) -> str:
+        """The id of the turn that is being spoken, made now if it has none."""
+        self.item_id = self.item_id or make_item_id()
+        return self.item_id
 
     def commit(self) -> bytes:
         """Everything appended, and an empty buffer. Raises Refusal when that is too little."""
@@ -110,9 +130,19 @@ class InputBuffer:
         self.clear()
         return pcm
 
-    def silence_since(self, start_ms: float) -> bytes:
-        """The sound since a moment, taken out: what an idle timeout commits."""
-        return self._cut(int(start_ms), int(self.end_ms))
+    def keep(self) -> int:
+        """From now on keep all sound, also that in which nobody speaks. Returns the stream time, on the grid."""
+        self._keep_from_ms = int(self.end_ms) // FRAME_MS * FRAME_MS
+        return self._keep_from_ms
+
+    def let_go(self) -> None:
+        """Silence need not be kept any longer."""
+        self._keep_from_ms = None
+
+    def silence(self, start_ms: int, end_ms: int) -> bytes:
+        """The sound between two moments, taken out: what an idle timeout commits."""
+        self.let_go()
+        return self._cut(start_ms, end_ms)
 
     def clear(self) -> None:
         """Forget what was appended."""

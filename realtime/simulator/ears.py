@@ -64,7 +64,15 @@ def transcribe(pcm: bytes) -> str:
     return understood or f"({duration_ms(pcm) / 1000:.1f} s of speech)"
 
 
-def _understand(pcm: bytes) -> str:
+def transcribe_so_far(pcm: bytes) -> str:
+    """What can be made out of a sentence while it is being spoken, without a mark at its end; ``""`` for nothing.
+
+    The next words may change what the last ones were taken for. Blocks: use a thread.
+    """
+    return _understand(pcm, whole=False).rstrip(".?")
+
+
+def _understand(pcm: bytes, whole: bool = True) -> str:
     decoder = _decoder()
     if decoder is None or len(pcm) < RATE // 2:
         return ""
@@ -77,7 +85,7 @@ def _understand(pcm: bytes) -> str:
         return ""
     confidence = math.log(max(heard.best_score, 1e-300)) / (duration_ms(pcm) / 1000 + 2 * ROOM_SECONDS)
     words = heard.hypstr
-    if confidence < SURE or (_UNFINISHED.match(words)):
+    if confidence < SURE or (whole and _UNFINISHED.match(words)):
         return ""
     return _written(words)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from realtime.dialects import asks_for_beta
+from realtime.simulator.config import TRANSCRIPTION_MODELS
+from realtime.simulator.keys import Keys, is_ephemeral
 from realtime.simulator.options import SimulatorOptions
-from realtime.simulator.refusals import Refusal
+from realtime.simulator.refusals import Refusal, invalid_value
 
 PATHS = ("/v1/realtime", "/realtime")
+"""Where WebSockets open; what is posted goes to addresses below them."""
 KNOWN = ("gpt-realtime", "gpt-4o-realtime", "gpt-4o-mini-realtime")
 """What a usable model's name begins with."""
 SILENT = ("gpt-realtime-whisper", "gpt-realtime-translate")
@@ -34,6 +39,12 @@ class Accepted:
 
     model: str
     drop: bool = False
+    kind: str = "realtime"
+    """``realtime`` or ``transcription``; the latter has no model."""
+    beta: bool = False
+    """The client speaks the beta."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What the session begins with, as its ephemeral key was minted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,32 +68,71 @@ class Refused:
     body: dict[str, Any]
 
 
-def judge(path: str, query: Mapping[str, str], headers: Mapping[str, str], options: SimulatorOptions) -> Accepted | Turned | Refused:
-    """Judge a handshake. ``headers`` have lower-case names."""
+def judge(
+    path: str, query: Mapping[str, str], headers: Mapping[str, str], options: SimulatorOptions, keys: Keys | None = None
+) -> Accepted | Turned | Refused:
+    """Judge a handshake. ``headers`` have lower-case names; ``keys`` are the ephemeral ones that may be good."""
+    if posted(path, options):
+        return Refused(405, _body(f"Method not allowed (GET {path})", None))
     if path not in PATHS:
         return Refused(404, _body(f"Invalid URL (GET {path})", None))
     model = query.get("model", "")
     if model.startswith("gpt-http-"):
         asked = model.removeprefix("gpt-http-")
         status = next((known.value for known in HTTPStatus if known >= 400 and str(known.value) == asked), 500)
-        code, message = HTTP_REFUSALS.get(status, ("error", f"HTTP {status} as asked."))
-        return Refused(status, _body(message, code))
+        return refused_by_http(status)
     key = given_key(headers)
-    if key.startswith("sk-bad") or (options.require_key is not None and key != options.require_key):
-        message = f"Incorrect API key provided: {key[:7]}…{key[-4:]}. You can find your API key at https://platform.openai.com/account/api-keys."
-        return Turned(Refusal("invalid_api_key", message).error(None), 3000)
-    beta = "realtime=v1" in headers.get("openai-beta", "") or "openai-beta.realtime-v1" in headers.get("sec-websocket-protocol", "")
+    if refusal := refused_key(key, options, keys):
+        return Turned(refusal.error(None), 3000)
+    ephemeral = keys.find(key) if keys else None
+    settings = copy.deepcopy(ephemeral.settings) if ephemeral else {}  # each session has its own
+    model = (ephemeral.model if ephemeral else "") or model
+    beta = asks_for_beta(headers)
     if beta and not options.allow_beta:
         message = "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API."
         return Turned(Refusal("beta_api_shape_disabled", message).error(None), 4000)
+    intent = settings.get("type") or query.get("intent", "realtime")
+    if intent not in ("realtime", "transcription"):
+        return Turned(invalid_value("intent", intent, ("realtime", "transcription")).error(None), 4000)
+    if intent == "transcription":
+        if model:  # refused for certain; code and words are unconfirmed
+            message = "You must not provide a model parameter for transcription sessions."
+            return Turned(Refusal("invalid_parameter", message).error(None), 4000)
+        return Accepted("", kind=intent, beta=beta, settings=settings)
     if not model:
         message = "You must provide a model parameter, for example wss://api.openai.com/v1/realtime?model=gpt-realtime-1.5"
         return Turned(Refusal("missing_model", message).error(None), 4000)
     if model == DROP:
-        return Accepted("gpt-realtime", drop=True)
+        return Accepted("gpt-realtime", drop=True, beta=beta, settings=settings)
     if not model.startswith(KNOWN) or model.startswith(SILENT):
-        return Turned(Refusal("invalid_model", f'Model "{model}" is not supported in realtime mode.').error(None), 4000)
-    return Accepted(model)
+        message = f'Model "{model}" is not supported in realtime mode.'
+        if model in TRANSCRIPTION_MODELS:
+            message += " A transcription model cannot be the session's model: connect with intent=transcription instead."
+        return Turned(Refusal("invalid_model", message).error(None), 4000)
+    return Accepted(model, beta=beta, settings=settings)
+
+
+def refused_by_http(status: int) -> Refused:
+    """A refusal with an HTTP status and the body that goes with it."""
+    code, message = HTTP_REFUSALS.get(status, ("error", f"HTTP {status} as asked."))
+    return Refused(status, _body(message, code))
+
+
+def posted(path: str, options: SimulatorOptions) -> str:
+    """What is posted to a path, ``client_secrets`` or the beta's ``sessions``; empty: nothing."""
+    root, _, name = path.rpartition("/")
+    known = ("client_secrets", "sessions") if options.allow_beta else ("client_secrets",)
+    return name if root in PATHS and name in known else ""
+
+
+def refused_key(key: str, options: SimulatorOptions, keys: Keys | None) -> Refusal | None:
+    """Why a key is not let in; None when it is. Ephemeral keys must be known and not expired, whatever else is required."""
+    if is_ephemeral(key):
+        good = keys is not None and keys.find(key) is not None
+    else:
+        good = not key.startswith("sk-bad") and options.require_key in (None, key)
+    message = f"Incorrect API key provided: {key[:7]}…{key[-4:]}. You can find your API key at https://platform.openai.com/account/api-keys."
+    return None if good else Refusal("invalid_api_key", message)
 
 
 def given_key(headers: Mapping[str, str]) -> str:

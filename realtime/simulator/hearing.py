@@ -8,19 +8,17 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from realtime.audio import to_pcm24
-from realtime.simulator import usage
 from realtime.simulator.buffer import InputBuffer, SpeechStarted, SpeechStopped
-from realtime.simulator.config import LOGPROBS
 from realtime.simulator.items import Stored, user_speech
 from realtime.simulator.refusals import Refusal, expect, missing
-from realtime.simulator.responses import Hear, Script, Speak, WorkFailed
+from realtime.simulator.responses import Hear, Speak
+from realtime.simulator.transcribing import Transcribing
 
 if TYPE_CHECKING:
     from realtime.simulator.session import SimulatedSession
 
 LARGEST_APPEND = 15 * 1024 * 1024
 """Bytes of sound in one append."""
-_TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
 class Hearing:
@@ -30,6 +28,7 @@ class Hearing:
         self.session = session
         self.buffer = InputBuffer()
         self.buffer.listen(session.config.detection)
+        self.transcribing = Transcribing(session)
 
     def append(self, data: dict[str, Any]) -> None:
         """``input_audio_buffer.append``: no answer, but for what is heard in it."""
@@ -37,12 +36,16 @@ class Hearing:
         if audio is None:
             raise missing("audio")
         expect("audio", audio, "a string")
-        pcm = self.decoded(audio, "audio")
+        self.take(self.decoded(audio, "audio"))
+
+    def take(self, pcm: bytes) -> None:
+        """Sound of the user, PCM16 24 kHz, however it came. Raises Refusal when the buffer is full."""
         for found in self.buffer.append(pcm, lambda: self.session.ids.make("item")):
             if isinstance(found, SpeechStarted):
                 self._speech_started(found)
             else:
                 self._speech_stopped(found)
+        self.transcribing.follow()
 
     def decoded(self, audio: str, path: str) -> bytes:
         """Base64 in the session's input format → PCM16 24 kHz. Raises Refusal."""
@@ -79,38 +82,13 @@ class Hearing:
         self.session.items.add(stored)
         self.session.emit("input_audio_buffer.committed", previous_item_id=before, item_id=item_id)
         self.session.tell_added(stored)
-        if transcription := self.session.config.session["audio"]["input"]["transcription"]:
-            self.session.begin(self._transcribe(stored, transcription["model"]))
+        self.transcribing.begin(stored)
 
     def clear(self, data: dict[str, Any]) -> None:
         """``input_audio_buffer.clear``."""
         self.buffer.clear()
+        self.transcribing.forget()
         self.session.emit("input_audio_buffer.cleared")
-
-    def _transcribe(self, stored: Stored, model: str) -> Script:
-        """Write down what the user said; it runs beside the response and may end after it."""
-        ids = {"item_id": stored.item["id"], "content_index": 0}
-        yield 0.05
-        try:
-            text = yield from self.words(stored)
-        except WorkFailed as failure:
-            self.session.emit(f"{_TRANSCRIPTION}.failed", **ids, error=failure.error())
-            return
-        streamed = [text] if model == "whisper-1" else usage.text_tokens(text)
-        if model == "gpt-realtime-whisper":
-            streamed[0] = f" {streamed[0]}"
-        for token in streamed:
-            yield 0.01
-            padding = self.session.ids.random(-len(token) % 16)
-            self.session.emit(f"{_TRANSCRIPTION}.delta", **ids, delta=token, obfuscation=padding)
-        extra = {}
-        if LOGPROBS in (self.session.config.session["include"] or []):
-            extra["logprobs"] = [
-                {"token": token, "logprob": -round(self.session.chance.random() / 4, 4), "bytes": list(token.encode())}
-                for token in streamed
-            ]
-        used = usage.transcription_usage(model, stored.audio_ms, text)
-        self.session.emit(f"{_TRANSCRIPTION}.completed", **ids, transcript=text, usage=used, **extra)
 
     def words(self, stored: Stored) -> Generator[float | Speak | Hear, Any, str]:
         """What was said in an item; the ears are asked once, whoever else waits for them. Raises WorkFailed."""

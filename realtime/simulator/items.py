@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from realtime.audio import duration_ms
-from realtime.simulator import usage
+from realtime.simulator import images, usage
 from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, no_item, unknown_parameter, wrong_type
 
 KEPT_AUDIO = 32 * 1024 * 1024
@@ -216,10 +216,13 @@ def _check_part(part: Any, role: str, path: str) -> None:
         raise invalid_value(f"{path}.type", kind, _CONTENT[role])
     if kind == "output_audio" and "audio" in part:
         raise Refusal("invalid_value", "Assistant audio cannot be seeded, only text.", f"{path}.audio")
-    needed = ("text",) if kind in ("input_text", "output_text") else ()
+    needed = {"input_text": ("text",), "output_text": ("text",), "input_image": ("image_url",)}.get(str(kind), ())
     _check_fields(part, path, {"type": "a string", **_PART_FIELDS[kind]}, needed)
     if part.get("detail") not in (None, "auto", "low", "high"):
         raise invalid_value(f"{path}.detail", part["detail"], ("auto", "low", "high"))
+    if kind == "input_image" and not images.is_image(part["image_url"]):
+        message = f"Invalid '{path}.image_url'. Expected a base64-encoded data URI of a PNG or JPEG image."
+        raise Refusal("invalid_value", message, f"{path}.image_url")
 
 
 def _check_fields(value: dict[str, Any], path: str, known: dict[str, str], needed: tuple[str, ...]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from realtime.simulator.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,4 +27,8 @@ class SimulatorOptions:
     ears: Literal["auto", "off"] = "auto"
     """``off``: speech is never understood, only heard."""
     allow_beta: bool = False
-    """Do not refuse the header ``OpenAI-Beta: realtime=v1``. The events stay GA."""
+    """Speak the beta with clients that ask for it, instead of refusing them, and let sessions be posted as the beta did."""
+    scenario: Scenario | None = None
+    """What is said and when, instead of the brain or beside it."""
+    faults: tuple[str, ...] = ()
+    """What goes wrong, by names of ``faults.PRESETS``, each with its amount if that is not the usual one: ``jitter:500``."""

@@ -8,13 +8,16 @@ import random
 import re
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime.audio import duration_ms, from_pcm24
 from realtime.simulator import brain, usage
 from realtime.simulator.config import Config, reasons
 from realtime.simulator.ids import Ids
 from realtime.simulator.items import Items, Stored
+
+if TYPE_CHECKING:
+    from realtime.simulator.playback import Playback
 
 DELTA_BYTES = 12_000
 """PCM16 bytes in an audio delta: 250 ms, as derived from the API's usage; the first ones of an answer are smaller."""
@@ -42,6 +45,13 @@ class Hear:
 
     item_id: str
     pcm: bytes = field(repr=False)
+    partial: bool = False
+    """More is being said: the result is what can be made out so far, and may be empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Think:
+    """Work for whoever has staged the session: what a response is to say. The result is a plan, or None for the brain's own."""
 
 
 class WorkFailed(Exception):
@@ -52,7 +62,7 @@ class WorkFailed(Exception):
         return {"type": "server_error", "code": "server_error", "message": str(self), "param": None}
 
 
-Script = Generator["float | Speak | Hear", Any, None]
+Script = Generator["float | Speak | Hear | Think", Any, None]
 """Yields seconds to wait, or work whose result it is then sent."""
 
 
@@ -63,6 +73,7 @@ class World(Protocol):
     items: Items
     chance: random.Random
     config: Config
+    playback: Playback | None
 
     def emit(self, type_: str, **fields: Any) -> None:
         """Send one event."""
@@ -80,6 +91,8 @@ class Output:
     """Transcript, text or arguments sent so far."""
     pcm: bytearray = field(default_factory=bytearray)
     """Sound sent so far."""
+    stored: Stored | None = None
+    """Its form in the conversation; None out of band."""
 
 
 class Response:
@@ -102,7 +115,11 @@ class Response:
         self.conversation_id = conversation_id
         self.metadata = metadata
         self.outputs: list[Output] = []
+        self.calls: list[Output] = []
+        """Calls of MCP servers that are to be made now that it has ended."""
         self.done = False
+        self.cost_nothing = False
+        """It failed before the model ran."""
         self.audio = session["output_modalities"] == ["audio"]
         self.deltas = 0
 
@@ -114,6 +131,14 @@ class Response:
         for step in make_plan():
             if isinstance(step, brain.Say):
                 yield from self._say(step, latency, pace)
+            elif isinstance(step, brain.BreakOff):
+                self.finish("incomplete", {"type": "incomplete", "reason": "content_filter"})
+                return
+            elif isinstance(step, brain.Fail):
+                self.finish("failed", {"type": "failed", "error": step.error})
+                return
+            elif isinstance(step, brain.CallServer) and step.ask:
+                self._ask(step)
             else:
                 yield from self._call(step)
             if self._over_limit():
@@ -163,16 +188,32 @@ class Response:
         for token in tokens[sent:]:
             self._text_delta(output, token)
 
-    def _call(self, step: brain.CallTool) -> Script:
-        item = {
-            "type": "function_call", "status": "in_progress", "name": step.name, "call_id": self.world.ids.call(),
-            "arguments": "",
-        }  # fmt: skip
+    def _call(self, step: brain.CallTool | brain.CallServer) -> Script:
+        item: dict[str, Any]
+        if isinstance(step, brain.CallServer):
+            item = {
+                "id": self.world.ids.make("mcp"), "type": "mcp_call", "server_label": step.server_label, "name": step.name,
+                "arguments": "", "approval_request_id": step.approval_request_id, "output": None, "error": None,
+            }  # fmt: skip
+        else:
+            item = {
+                "type": "function_call", "status": "in_progress", "name": step.name, "call_id": self.world.ids.call(),
+                "arguments": "",
+            }  # fmt: skip
         output = self._open(item, "")
+        call = {"call_id": item["call_id"]} if "call_id" in item else {}
         for token in ARGUMENTS_TOKEN.findall(step.arguments):
             yield TEXT_TOKEN_SECONDS / 2
-            self._emit_for(output, "response.function_call_arguments.delta", call_id=item["call_id"], **self._padded(token))
+            self._emit_for(output, f"response.{item['type']}_arguments.delta", **call, **self._padded(token))
             output.said += token
+
+    def _ask(self, step: brain.CallServer) -> None:
+        """Ask whether a tool of a server may be called: an item that is complete at once."""
+        item = {
+            "id": self.world.ids.make("mcpr"), "type": "mcp_approval_request", "server_label": step.server_label,
+            "name": step.name, "arguments": step.arguments,
+        }  # fmt: skip
+        self._open(item, "").said = step.arguments
 
     # ── Events ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -185,7 +226,8 @@ class Response:
         self.outputs.append(output)
         self.world.emit("response.output_item.added", response_id=self.id, output_index=output.index, item=output.item)
         if self.conversation_id:
-            self.world.items.add(Stored(copy.deepcopy(output.item), generated=True))
+            output.stored = Stored(copy.deepcopy(output.item), generated=True)
+            self.world.items.add(output.stored)
             before = self.world.items.predecessor(output.item["id"])
             self.world.emit("conversation.item.added", previous_item_id=before, item=output.item)
         if part:
@@ -198,9 +240,12 @@ class Response:
         output.said += token
 
     def _audio_delta(self, output: Output, pcm: bytes) -> None:
-        sound = from_pcm24(pcm, self.session["audio"]["output"]["format"]["type"])
-        delta = base64.b64encode(sound).decode()
-        self._emit_for(output, "response.output_audio.delta", content_index=0, delta=delta)
+        if self.world.playback is None:
+            sound = from_pcm24(pcm, self.session["audio"]["output"]["format"]["type"])
+            delta = base64.b64encode(sound).decode()
+            self._emit_for(output, "response.output_audio.delta", content_index=0, delta=delta)
+        else:
+            self.world.playback.play(self.id, output.item["id"], pcm)
         output.pcm += pcm
         self.deltas += 1
         self.world.config.audio_spoken = True
@@ -224,7 +269,9 @@ class Response:
         whole = status == "completed"
         for output in self.outputs:
             self._close(output, "completed" if whole else "incomplete")
-        self.world.emit("response.done", response=self.as_object(status, details, self._usage()))
+        self.cost_nothing = status == "failed" and not self.outputs
+        used = None if self.cost_nothing else self._usage()
+        self.world.emit("response.done", response=self.as_object(status, details, used))
 
     def _close(self, output: Output, status: str) -> None:
         item = output.item
@@ -236,18 +283,44 @@ class Response:
             self._emit_for(output, done, content_index=0, **{key: output.said})
             self._emit_for(output, "response.content_part.done", content_index=0, part=_part(output.part, output.said))
             item["content"] = [{"type": f"output_{output.part}", key: output.said}]
-        else:
+        elif item["type"] != "mcp_approval_request":
             item["arguments"] = output.said
             # Also for a call that was interrupted (reference of this event): the item's status tells the two apart.
-            name = {"call_id": item["call_id"], "name": item["name"], "arguments": output.said}
-            self._emit_for(output, "response.function_call_arguments.done", **name)
+            call = {"call_id": item["call_id"], "name": item["name"]} if "call_id" in item else {}
+            self._emit_for(output, f"response.{item['type']}_arguments.done", **call, arguments=output.said)
+        if item["type"].startswith("mcp_"):
+            self._close_of_server(output, status)
+            return
         item["status"] = status
-        if self.conversation_id and (stored := self.world.items.get(item["id"])):
+        self._tell_done(output)
+        self.world.emit("response.output_item.done", response_id=self.id, output_index=output.index, item=item)
+
+    def _close_of_server(self, output: Output, status: str) -> None:
+        """Items of MCP servers have no status. A call that was made ends in the conversation when the server has
+        answered, after the response; one that was cut is never made."""
+        item = output.item
+        if item["type"] == "mcp_call" and status == "completed":
+            self.world.emit("response.mcp_call.in_progress", output_index=output.index, item_id=item["id"])
+            self.calls.append(output)
+        else:
+            self._tell_done(output)
+        self.world.emit("response.output_item.done", response_id=self.id, output_index=output.index, item=item)
+
+    def _tell_done(self, output: Output) -> None:
+        """The item is complete in the conversation, too."""
+        item, stored = output.item, output.stored
+        if stored is not None and self.world.items.get(item["id"]) is stored:  # the client may have deleted or replaced it
             stored.item, stored.audio = copy.deepcopy(item), bytes(output.pcm)
             stored.audio_ms = duration_ms(output.pcm)
             before = self.world.items.predecessor_when_done(item["id"])
             self.world.emit("conversation.item.done", previous_item_id=before, item=item)
-        self.world.emit("response.output_item.done", response_id=self.id, output_index=output.index, item=item)
+
+    def tell_called(self, output: Output, outcome: dict[str, Any]) -> None:
+        """A server has answered a call, or failed to: ``outcome`` is the item's ``output`` or its ``error``."""
+        output.item.update(outcome)
+        self._tell_done(output)
+        how = "failed" if outcome.get("error") else "completed"
+        self.world.emit(f"response.mcp_call.{how}", output_index=output.index, item_id=output.item["id"])
 
     def as_object(self, status: str, details: dict[str, Any] | None, used: dict[str, Any] | None) -> dict[str, Any]:
         """The ``response`` object, its keys in the order of the wire."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,20 +15,21 @@ from realtime.simulator.config import Config
 from realtime.simulator.hearing import Hearing
 from realtime.simulator.ids import Ids
 from realtime.simulator.items import Items, Stored, check
+from realtime.simulator.mcp import Mcp
 from realtime.simulator.options import SimulatorOptions
+from realtime.simulator.playback import Playback
+from realtime.simulator.reading import read
 from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, unknown_parameter, wrong_type
-from realtime.simulator.responses import Hear, Response, Script, Speak, WorkFailed
+from realtime.simulator.responses import Hear, Response, Script, Speak, Think, WorkFailed
 
 Work = Speak | Hear
-DEEPEST = 64
-"""Levels of nesting a client's event may have."""
 
 
 @dataclass(slots=True)
 class Life:
     """A script that runs beside others: a response, a transcription, a delay."""
 
-    script: Generator[float | Work, Any, None]
+    script: Script
     due: float | None = None
     """When it goes on; None while it waits for work."""
     waits_for: int | None = None
@@ -43,29 +44,43 @@ class SimulatedSession:
     must drain ``events_to_send``, ``work_to_do`` and look at ``close``. Nothing a client sends raises.
     """
 
-    def __init__(self, model: str, options: SimulatorOptions, clock: Callable[[], float], now: Callable[[], float]) -> None:
-        """``clock`` is monotonic, ``now`` unix time; both in seconds."""
+    def __init__(
+        self, model: str, options: SimulatorOptions, clock: Callable[[], float], now: Callable[[], float],
+        kind: str = "realtime", settings: dict[str, Any] | None = None, media: str = "websocket",
+    ) -> None:  # fmt: skip
+        """``clock`` is monotonic, ``now`` unix time; both in seconds. ``settings`` are in force from the beginning, as a
+        ``session.update`` would put them: they are checked already. ``kind`` is ``realtime`` or ``transcription``;
+        with ``media="webrtc"`` sound travels beside the events: its playback is told, not the sound."""
         self.options = options
         self.clock = clock
         self.now = now
         self.chance = random.Random(options.seed)  # noqa: S311  (ids of a simulator are no secret)
         self.ids = Ids(self.chance, now)
         self.began = clock()
-        self.config = Config(self.ids.make("sess"), model, int(now()) + options.session_seconds)
+        self.config = Config(self.ids.make("sess"), model, int(now()) + options.session_seconds, kind)
+        if settings:
+            self.config.update(settings)
         self.conversation_id = self.ids.make("conv")
         self.items = Items()
         self.hearing = Hearing(self)
         self.answering = Answering(self)
+        self.playback = Playback(self) if media == "webrtc" else None
+        self.mcp = Mcp(self)
+        self.staged = False
+        """Whether somebody else is asked first what a response says: then look at ``thoughts_to_have``, too."""
         self.close: tuple[int, str] | None = None
         """Set when the session is over: close code and reason."""
+        self.unsent = 0
+        """Characters of the events that wait to be sent."""
         self._out: list[str] = []
         self._lives: dict[int, Life] = {}
         self._count = 0
         self._work: list[tuple[int, Work]] = []
-        self._asked: dict[int, Work] = {}
+        self._asked: dict[int, Work | Think] = {}
         self._event_id: str | None = None
         self.emit("session.created", session=self.config.session)
         self.begin(self._expire())
+        self.mcp.offer(self.config.session.get("tools") or [])
 
     # ── In ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -77,8 +92,13 @@ class SimulatedSession:
             event_id = data.get("event_id")
             self._event_id = event_id if isinstance(event_id, str) else None
             type_ = data.get("type")
+            if type_ == "output_audio_buffer.clear" and self.playback is not None:
+                self.playback.clear()
+                return
             if not isinstance(type_, str) or type_ not in _HANDLERS:
                 raise invalid_value("type", type_, _HANDLERS)
+            if self.config.transcribes and type_.startswith("response."):  # the API's words for it are unconfirmed
+                raise Refusal(None, f"'{type_}' is not allowed in a transcription session.")
             for key in data:
                 if key not in ("type", "event_id", *_FIELDS[type_]):
                     raise unknown_parameter(key)
@@ -116,16 +136,22 @@ class SimulatedSession:
         """Send one event."""
         event = {"type": type_, "event_id": self.ids.make("event"), **fields}
         self._out.append(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
+        self.unsent += len(self._out[-1])
 
     def events_to_send(self) -> list[str]:
         """Frames to be sent now, in order."""
-        out, self._out = self._out, []
+        out, self._out, self.unsent = self._out, [], 0
         return out
 
     def work_to_do(self) -> list[tuple[int, Work]]:
         """Work for threads; give each result back with ``work_done``."""
         work, self._work = self._work, []
         return work
+
+    def thoughts_to_have(self) -> list[int]:
+        """Responses of a staged session that wait for a plan, the longest first; give each with ``work_done``."""
+        waiting = [life.waits_for for life in self._lives.values() if life.waits_for is not None]
+        return [key for key in waiting if isinstance(self._asked.get(key), Think)]
 
     def next_at(self) -> float | None:
         """When ``advance`` is to be called next, on the session's clock."""
@@ -153,14 +179,15 @@ class SimulatedSession:
         else:
             life.due, life.waits_for = None, self._ask_for(wanted)
 
-    def _ask_for(self, wanted: Work) -> int:
+    def _ask_for(self, wanted: Work | Think) -> int:
         """The key of a piece of work; what is said in an item is not worked out twice at a time."""
         for key, asked in self._asked.items():
-            if isinstance(wanted, Hear) and isinstance(asked, Hear) and asked.item_id == wanted.item_id:
+            if isinstance(wanted, Hear) and isinstance(asked, Hear) and asked.item_id == wanted.item_id and asked.partial == wanted.partial:
                 return key
         self._count += 1
         self._asked[self._count] = wanted
-        self._work.append((self._count, wanted))
+        if not isinstance(wanted, Think):
+            self._work.append((self._count, wanted))
         return self._count
 
     def end(self, response: Response) -> None:
@@ -186,6 +213,7 @@ class SimulatedSession:
         self.config.update(data.get("session"))
         self.hearing.buffer.listen(self.config.detection)
         self.emit("session.updated", session=self.config.session)
+        self.mcp.offer(self.config.session.get("tools") or [])
 
     # ── Items ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -203,7 +231,9 @@ class SimulatedSession:
         item_id = item.get("id") or self.ids.make("item")
         rest = {k: v for k, v in item.items() if k not in ("id", "type", "status", "object")}
         # A function_call_output is echoed without a status; everything else is complete at once.
-        status = {} if item["type"] in ("function_call_output", "mcp_approval_response") else {"status": "completed"}
+        status = {} if item["type"].startswith(("mcp_", "function_call_output")) else {"status": "completed"}
+        if item["type"] == "mcp_approval_response":
+            rest.setdefault("reason", None)
         return Stored({"id": item_id, "type": item["type"], **status, **rest}, audio=pcm, audio_ms=duration_ms(pcm))
 
     def tell_added(self, stored: Stored) -> None:
@@ -240,28 +270,12 @@ class SimulatedSession:
 def _read(raw: str) -> dict[str, Any]:
     """A client's frame as an event. Raises Refusal."""
     try:
-        data = json.loads(raw, parse_constant=_no_number)
-        if "\\u" in raw:
-            json.dumps(data, ensure_ascii=False).encode()  # half a surrogate pair cannot be sent back
-        _fathom(data, DEEPEST)
-    except (ValueError, RecursionError):
+        data = read(raw)
+    except ValueError:
         raise Refusal("invalid_json", "The message is not valid JSON.") from None
     if not isinstance(data, dict) or "type" not in data:
         raise Refusal("invalid_event", "The 'type' field is missing.")
     return data
-
-
-def _no_number(name: str) -> None:
-    """Python reads NaN and Infinity, JSON does not know them."""
-    raise ValueError(name)
-
-
-def _fathom(value: Any, left: int) -> None:
-    """Raise RecursionError when a value is nested deeper than ``left``: what is kept is also copied and written."""
-    if left < 0:
-        raise RecursionError
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _fathom(inner, left - 1)
 
 
 def _id(data: dict[str, Any]) -> str:

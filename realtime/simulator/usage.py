@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from realtime.simulator import images
+
 USER_AUDIO_MS = 100
 """Milliseconds of a user's speech per token."""
 ASSISTANT_AUDIO_MS = 50
@@ -35,7 +37,7 @@ def item_tokens(item: dict[str, Any], audio_ms: float) -> dict[str, int]:
     for part in item.get("content") or []:
         kind = part.get("type")
         if kind == "input_image":
-            tokens["image"] += 85
+            tokens["image"] += images.tokens(part)
         elif kind in ("input_audio", "output_audio"):
             tokens["audio"] += math.floor(audio_ms / (USER_AUDIO_MS if kind == "input_audio" else ASSISTANT_AUDIO_MS))
             tokens["text"] += count(str(part.get("transcript") or "")) if kind == "output_audio" else 0

@@ -63,7 +63,14 @@ SET_MEMORY = {
 class Stage:
     """One session on a clock of its own. ``send`` and ``run`` return the events they caused, in order."""
 
-    def __init__(self, model: str = "gpt-realtime", heard: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        model: str = "gpt-realtime",
+        heard: str | None = None,
+        kind: str = "realtime",
+        media: str = "websocket",
+        **options: Any,
+    ) -> None:
         """``heard`` is what the ears make of all speech; None: they know only how long it was."""
         self.time = 0.0
         self.heard = heard
@@ -72,7 +79,10 @@ class Stage:
         self.events: list[Event] = []
         self.hearings: list[str] = []
         """Ids of the items that the ears were asked about."""
-        self.session = SimulatedSession(model, replace(OPTIONS, **options), lambda: self.time, lambda: START + self.time)
+        chosen = replace(OPTIONS, **options)
+        self.session = SimulatedSession(
+            model, chosen, lambda: self.time, lambda: START + self.time, kind=kind, media=media
+        )
         self._collect()
 
     # ── What a client does ─────────────────────────────────────────────────────────────────────────────────────────
@@ -143,7 +153,7 @@ class Stage:
                     self.session.work_failed(key, self.broken)
                 elif isinstance(task, Hear):
                     self.hearings.append(task.item_id)
-                    heard = self.heard or f"({len(task.pcm) / 48_000:.1f} s of speech)"
+                    heard = self.heard or "" if task.partial else self.heard or f"({len(task.pcm) / 48_000:.1f} s of speech)"
                     self.session.work_done(key, heard)
                 else:
                     self.session.work_done(key, speak(task.text, task.voice, task.speed, "tone"))
@@ -172,7 +182,9 @@ def check(event: Event) -> None:
     if event["type"] == "error":
         assert list(event["error"]) == ["type", "code", "message", "param", "event_id"]
     if event["type"] == "response.done":
-        check_usage(event["response"]["usage"])
+        response = event["response"]
+        if response["status"] != "failed" or response["output"]:
+            check_usage(response["usage"])
 
 
 def check_usage(usage: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.realtime.simulator.stage import (
     AUDIO_CLOSED,
     COMMITTED,
     ENDED,
+    GET_WEATHER,
     ITEM,
     OPENED,
     TEXT_ANSWER,
@@ -207,7 +209,7 @@ def quiet(stage: Stage, seconds: float) -> list[Event]:
 
 
 def test_an_idle_user_is_prompted() -> None:
-    """Six seconds after the answer has been played, silence is committed as a turn, and answered."""
+    """Six seconds after the answer has been played, that silence is committed as a turn, the whole of it, and answered."""
     stage = idle()
     playing = len(sound(stage.events)) / 48_000
     events = quiet(stage, playing + 5.5)
@@ -216,7 +218,11 @@ def test_an_idle_user_is_prompted() -> None:
     assert types(events)[: 1 + len(COMMITTED + OPENED)] == ["input_audio_buffer.timeout_triggered", *COMMITTED, *OPENED]
     trigger = only(events, "input_audio_buffer.timeout_triggered")
     assert (trigger["audio_start_ms"] % 32, trigger["audio_end_ms"] % 32) == (0, 0)
-    assert trigger["audio_end_ms"] - trigger["audio_start_ms"] == pytest.approx((playing + 6) * 1000, abs=200)
+    silent_ms = trigger["audio_end_ms"] - trigger["audio_start_ms"]
+    assert silent_ms == pytest.approx(6000, abs=200)
+    stored = stage.session.items.get(trigger["item_id"])
+    assert stored is not None
+    assert (stored.audio_ms, stored.audio) == (silent_ms, silence(silent_ms))
     assert trigger["item_id"] == only(events, "input_audio_buffer.committed")["item_id"]
 
 
@@ -244,6 +250,23 @@ def test_nobody_is_prompted_unasked() -> None:
     stage = Stage()
     stage.ask("Hello.")
     assert stage.run(600) == []
+
+
+def test_one_call_at_a_time() -> None:
+    """With parallel tool calls off, a question that needs two calls has them in two responses, then its answer."""
+    stage = Stage("gpt-realtime-2.1")
+    stage.update(output_modalities=["text"], tools=[GET_WEATHER], parallel_tool_calls=False)
+    stage.write("What is the weather in Lisbon and in Oslo?")
+    places = []
+    for _ in range(2):
+        (call,) = (item for item in done(stage.respond())["output"] if item["type"] == "function_call")
+        places.append(json.loads(call["arguments"])["location"])
+        output = {"type": "function_call_output", "call_id": call["call_id"], "output": '{"temperature": {"value": 7}}'}
+        stage.send("conversation.item.create", item=output)
+    assert places == ["Lisbon", "Oslo"]
+    told = spoken_words(stage.respond())
+    assert "In Lisbon" in told
+    assert "In Oslo" in told
 
 
 def test_the_end_of_an_answer_is_the_end() -> None:

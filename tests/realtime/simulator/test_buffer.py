@@ -104,3 +104,36 @@ def test_the_buffer_is_bounded() -> None:
     with pytest.raises(Refusal):
         buffer.append(silence(1), str)
     assert len(buffer.commit()) == LIMIT_MS * 48
+
+
+def test_silence_is_kept_when_it_may_be_committed() -> None:
+    """From the moment it is asked for, all sound is kept, also where nobody speaks; let go, it is dropped again."""
+    buffer = listening()
+    buffer.append(bytes(48 * 1000), lambda: "item")
+    start = buffer.keep()
+    for _ in range(10):
+        buffer.append(bytes(48 * 1000), lambda: "item")
+    assert start % 32 == 0
+    assert 1000 - 32 < start <= 1000
+    assert len(buffer.silence(start, 10_000)) == (10_000 - start) * 48
+    for _ in range(10):
+        buffer.append(bytes(48 * 1000), lambda: "item")
+    assert len(buffer.silence(start, 21_000)) < 3000 * 48
+
+
+def test_a_turn_by_hand_is_all_there_is() -> None:
+    """Without detection whatever was appended is the turn; its id is made once, and survives an update."""
+    buffer = InputBuffer()
+    assert (buffer.spoken_ms, buffer.spoken()) == (0, b"")
+    buffer.append(b"\1\0" * 2400, lambda: "item")
+    assert (buffer.spoken_ms, buffer.spoken()) == (100, b"\1\0" * 2400)
+    assert buffer.reserve(lambda: "first") == buffer.reserve(lambda: "second") == "first"
+    buffer.listen(None)
+    assert buffer.item_id == "first"
+
+
+def test_with_detection_nobody_speaks_until_speech_is_found() -> None:
+    """Silence is no turn."""
+    buffer = listening()
+    buffer.append(bytes(48 * 1000), lambda: "item")
+    assert (buffer.spoken_ms, buffer.spoken()) == (0, b"")

@@ -8,7 +8,7 @@ import pytest
 
 from realtime.simulator import ears
 from realtime.simulator.brain import Context, Said, plan
-from realtime.simulator.ears import in_room, transcribe
+from realtime.simulator.ears import in_room, transcribe, transcribe_so_far
 from tests.realtime.simulator.stage import silence, utterance
 
 
@@ -82,3 +82,10 @@ def test_without_a_recogniser_length_is_all(monkeypatch: pytest.MonkeyPatch) -> 
     """Where pocketsphinx is not installed every sentence is told by its length."""
     monkeypatch.setattr(ears, "_decoder", lambda: None)
     assert transcribe(silence(1840)) == "(1.8 s of speech)"
+
+
+@pytest.mark.usefixtures("_recogniser")
+def test_a_sentence_that_is_not_over() -> None:
+    """What can be made out so far comes without a mark at its end; nothing is said of what cannot."""
+    assert transcribe_so_far(turn("What is the weather in Lisbon?")) == "What is the weather in Lisbon"
+    assert transcribe_so_far(silence(1500)) == ""

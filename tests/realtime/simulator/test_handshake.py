@@ -71,8 +71,10 @@ def test_the_right_key_is_let_in() -> None:
 
 
 def test_the_beta_can_be_allowed() -> None:
-    """An option lets clients in that still send the beta's header."""
-    assert verdict(headers={**GOOD, "openai-beta": "realtime=v1"}, allow_beta=True) == Accepted("gpt-realtime")
+    """An option lets clients in that ask for the beta, by header or subprotocol; the others are as ever."""
+    for asking in ({"openai-beta": "realtime=v1"}, {"sec-websocket-protocol": f"realtime, {BETA}"}):
+        assert verdict(headers={**GOOD, **asking}, allow_beta=True) == Accepted("gpt-realtime", beta=True)
+    assert verdict(headers=GOOD, allow_beta=True) == Accepted("gpt-realtime")
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any, get_args
 
 import pytest
 from openai import AsyncOpenAI
+from openai.types.beta.realtime import RealtimeServerEvent
+from pydantic import Field, TypeAdapter
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
@@ -35,6 +37,10 @@ from tests.realtime.simulator.stage import (
 )
 
 QUICK = SimulatorOptions(latency_ms=5, pace=60, voice="tone")
+BETA_EVENT: TypeAdapter[Any] = TypeAdapter(
+    Annotated[get_args(RealtimeServerEvent)[0], Field(discriminator="type")]  # type: ignore[misc]
+)
+"""The beta's server events as its makers published them, by ``type``."""
 PATIENCE = 20  # seconds; a busy machine may take its time, a broken one never comes
 
 
@@ -272,3 +278,108 @@ async def test_the_makers_own_client(simulator: SimulatorServer) -> None:
     assert written.startswith("Hello, this is the built-in simulator.")
     assert event.response.output[0].content[0].text == written
     assert event.response.usage.total_tokens > 0
+
+
+# ── Clients of the beta ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+async def lenient() -> AsyncIterator[SimulatorServer]:
+    """A simulator that allows the beta."""
+    async with SimulatorServer(port=0, options=replace(QUICK, allow_beta=True)) as running:
+        yield running
+
+
+async def until_of_the_beta(client: ClientConnection, type_: str) -> list[Event]:
+    """Events up to and with the first of a type; each is one of the beta's."""
+    events: list[Event] = []
+    async with asyncio.timeout(PATIENCE):
+        async for raw in client:
+            events.append(BETA_EVENT.validate_json(raw).model_dump(exclude_unset=True))
+            if events[-1]["type"] == type_:
+                return events
+    raise AssertionError(f"closed before {type_}: {types(events)}")
+
+
+@pytest.mark.parametrize(
+    "asking",
+    [
+        {"additional_headers": {"OpenAI-Beta": "realtime=v1"}},
+        {"subprotocols": [Subprotocol("realtime"), Subprotocol("openai-beta.realtime-v1")]},
+    ],
+)
+async def test_a_spoken_answer_in_the_beta(lenient: SimulatorServer, asking: dict[str, Any]) -> None:
+    """Who asks for the beta is understood in it and answered in it, from the session to the sound; the tap sees the same."""
+    seen: list[tuple[str, str]] = []
+    lenient.wire = lambda direction, raw: seen.append((direction, json.loads(raw)["type"]))
+    async with dial(lenient, **asking) as client:
+        assert types(await until_of_the_beta(client, "conversation.created")) == ["session.created", "conversation.created"]
+        session = {"modalities": ["audio", "text"], "voice": "ash", "turn_detection": None, "temperature": 0.8}
+        await send(client, "session.update", session=session)
+        [updated] = await until_of_the_beta(client, "session.updated")
+        assert (updated["session"]["modalities"], updated["session"]["voice"]) == (["text", "audio"], "ash")
+        await send(client, "conversation.item.create", item=user("Hello."))
+        await send(client, "response.create")
+        events = await until_of_the_beta(client, "rate_limits.updated")
+    assert types(events)[:5] == [
+        "conversation.item.created", "response.created", "response.output_item.added", "conversation.item.created",
+        "response.content_part.added",
+    ]  # fmt: skip
+    assert types(events)[-6:] == [
+        "response.audio.done", "response.audio_transcript.done", "response.content_part.done", "response.output_item.done",
+        "response.done", "rate_limits.updated",
+    ]  # fmt: skip
+    assert {"response.audio.delta", "response.audio_transcript.delta"} <= set(types(events))
+    assert ("sent", "session.update") in seen
+    assert ("received", "response.audio.delta") in seen
+
+
+async def test_ga_clients_beside_the_beta(lenient: SimulatorServer) -> None:
+    """Where the beta is allowed, those who do not ask for it are answered in GA as ever."""
+    async with dial(lenient) as client:
+        await send(client, "conversation.item.create", item=user("Hello."))
+        await send(client, "response.create", response={"output_modalities": ["text"]})
+        assert types(await until(client, "rate_limits.updated")) == ["session.created", *ITEM, *TEXT_ANSWER]
+
+
+async def test_mistakes_in_the_beta(lenient: SimulatorServer) -> None:
+    """A mistake is named in the beta's words, and frames that are no events are refused as ever."""
+    async with dial(lenient, additional_headers={"OpenAI-Beta": "realtime=v1"}) as client:
+        await until_of_the_beta(client, "conversation.created")
+        await send(client, "session.update", session={"voice": "nobody"}, event_id="mine")
+        [error] = await until_of_the_beta(client, "error")
+        assert (error["error"]["param"], error["error"]["event_id"]) == ("session.voice", "mine")
+        for frame, code in (("{", "invalid_json"), ("[]", "invalid_event"), (b"\0", "invalid_event")):
+            await client.send(frame)
+            assert errors(await until_of_the_beta(client, "error")) == [(code, None)]
+
+
+async def test_the_makers_own_client_of_the_beta(lenient: SimulatorServer) -> None:
+    """The openai package's beta client holds a tool turn and a text turn with it."""
+    base_url = lenient.url.removesuffix("/realtime")
+    tool = {
+        "type": "function", "name": "get_weather",
+        "parameters": {"type": "object", "properties": {"location": {"type": "string"}}, "required": ["location"]},
+    }  # fmt: skip
+    async with AsyncOpenAI(base_url=base_url, websocket_base_url=base_url, api_key="sk-test") as openai:
+        async with openai.beta.realtime.connect(model="gpt-realtime") as connection, asyncio.timeout(PATIENCE):
+            await connection.session.update(session={"modalities": ["text"], "tools": [tool], "temperature": 0.7})
+            await connection.conversation.item.create(item=user("What is the weather in Lisbon?"))
+            await connection.response.create()
+            written, told = "", []
+            async for event in connection:
+                told.append(event.type)
+                if event.type == "response.text.delta":
+                    written += event.delta
+                elif event.type == "response.done":
+                    calls = [item for item in event.response.output if item.type == "function_call"]
+                    if not calls:
+                        break
+                    output = {"type": "function_call_output", "call_id": calls[0].call_id, "output": '{"temperature": 20}'}
+                    await connection.conversation.item.create(item=output)
+                    await connection.response.create()
+    assert told[:3] == ["session.created", "conversation.created", "session.updated"]
+    assert told.count("response.done") == 2
+    assert event.response.output[0].content[0].type == "text"
+    assert event.response.output[0].content[0].text == written
+    assert "conversation.item.done" not in told

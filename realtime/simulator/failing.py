@@ -1,0 +1,64 @@
+"""Failures on demand: responses that end as the API's do when something is wrong, for tests of clients.
+
+A response fails when its ``metadata`` has ``{"simulator": NAME}``, when its own or the session's instructions contain
+"please fail with NAME", or when the last thing the user wrote or said does; "please fail" alone is a ``server_error``.
+The names are those of ``ERRORS``, for a response that never begins, and ``content_filter``, for one that is cut short.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from realtime.simulator import brain
+from realtime.simulator.items import Stored
+from realtime.simulator.responses import WorkFailed
+
+ERRORS = {
+    "insufficient_quota": {
+        "type": "insufficient_quota",
+        "code": "insufficient_quota",
+        "message": "You exceeded your current quota, please check your plan and billing details.",
+    },
+    "rate_limit_exceeded": {
+        "type": "requests",
+        "code": "rate_limit_exceeded",
+        "message": "Rate limit reached for gpt-realtime in organization org-simulator on requests per day (RPD): Limit 1000, "
+        "Used 1000, Requested 1. Please try again in 1m26.4s.",
+    },
+    "server_error": {
+        "type": "server_error",
+        "code": "server_error",
+        "message": "The server had an error while processing your request. Sorry about that!",
+    },
+}
+"""The ``error`` of ``status_details``, by its code."""
+CONTENT_FILTER = "content_filter"
+METADATA_KEY = "simulator"
+_PLEASE = re.compile(r"\bplease fail\b(?: with (?:an? )?(\w+))?", re.IGNORECASE)
+
+
+class Wanted(WorkFailed):
+    """Raised inside a response's script; ``args[0]`` is a name of ``ERRORS``."""
+
+    def error(self) -> dict[str, Any]:
+        """As the API tells of it."""
+        return dict(ERRORS[str(self)])
+
+
+def wanted(metadata: dict[str, str] | None, session: dict[str, Any], context: list[Stored]) -> str:
+    """How a response is to fail: a name of ``ERRORS``, ``content_filter``, or ``""`` for not at all."""
+    name = (metadata or {}).get(METADATA_KEY, "")
+    if name in (*ERRORS, CONTENT_FILTER):
+        return name
+    last = context[-1] if context and context[-1].item.get("role") == "user" else None
+    for text in (session["instructions"], last.text if last is not None else ""):
+        if found := _PLEASE.search(text):
+            asked = (found.group(1) or "").lower()
+            return asked if asked in (*ERRORS, CONTENT_FILTER) else "server_error"
+    return ""
+
+
+def content_filter() -> brain.Plan:
+    """An answer that is broken off."""
+    return [brain.Say("I was about to say something that I"), brain.BreakOff()]

@@ -1,0 +1,163 @@
+"""Plain HTTP on the WebSocket's port: websockets reads only GET, so the rest is read here, with httpx's own h11."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import h11
+from websockets.asyncio.server import ServerConnection
+
+LARGEST_BODY = 1024 * 1024
+"""Bytes of a request's body."""
+_GET = b"GET "
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request."""
+
+    method: str
+    target: str
+    """Path and query."""
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent back: JSON."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def failure(status: int, message: str, code: str | None = None, param: str | None = None, **headers: str) -> Answer:
+    """An error in the API's own shape. Of the headers' names underscores are hyphens."""
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
+    return Answer(status, {"error": error}, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+class Exchange:
+    """One request and its answer, without I/O: feed it what comes, send what it returns, and hang up when it is ``over``."""
+
+    def __init__(self, answer: Callable[[Asked], Answer]) -> None:
+        self.answer = answer
+        self.over = False
+        self._connection = h11.Connection(h11.SERVER)
+        self._request: h11.Request | None = None
+        self._body = bytearray()
+
+    @property
+    def heard_all(self) -> bool:
+        """The client has said all it wanted to; while it talks, hanging up would cost it the answer."""
+        return self._connection.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
+
+    def receive(self, data: bytes) -> bytes:
+        """Take bytes of the client, none at its end. Returns bytes for it; whatever comes, nothing raises."""
+        if self.over:
+            return b""
+        try:
+            self._connection.receive_data(data)
+            return self._go_on()
+        except h11.RemoteProtocolError as error:
+            return self._say(failure(error.error_status_hint, f"This request is not HTTP/1.1: {error}."))
+
+    def _go_on(self) -> bytes:
+        while True:
+            event = self._connection.next_event()
+            if isinstance(event, h11.Request):
+                self._request = event
+            elif isinstance(event, h11.Data):
+                self._body += event.data
+                if len(self._body) > LARGEST_BODY:
+                    return self._say(failure(413, f"A request may have {LARGEST_BODY} bytes."))
+            elif isinstance(event, h11.EndOfMessage) and self._request is not None:
+                return self._say(self.answer(_asked(self._request, bytes(self._body))))
+            elif event is h11.NEED_DATA:
+                if not self._connection.they_are_waiting_for_100_continue:
+                    return b""
+                return self._connection.send(h11.InformationalResponse(status_code=100, headers=[])) or b""
+            else:  # the client has gone
+                self.over = True
+                return b""
+
+    def _say(self, answer: Answer) -> bytes:
+        self.over = True
+        if self._connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            return b""
+        body = json.dumps(answer.body, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close", **answer.headers}
+        parts = [h11.Response(
+            status_code=answer.status, reason=HTTPStatus(answer.status).phrase.encode(), headers=list(headers.items())
+        )]  # fmt: skip
+        said = b"".join(self._connection.send(part) or b"" for part in parts)
+        if self._request is None or self._request.method != b"HEAD":
+            said += self._connection.send(h11.Data(data=body)) or b""
+        return said + (self._connection.send(h11.EndOfMessage()) or b"")
+
+
+def _asked(request: h11.Request, body: bytes) -> Asked:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
+    return Asked(request.method.decode("ascii"), request.target.decode("latin-1"), headers, body)
+
+
+class Door(ServerConnection):
+    """A connection of a WebSocket server that answers what is no GET by itself, and hangs up.
+
+    How long a client may take is the server's ``open_timeout``, as for a handshake.
+    """
+
+    answer: Callable[[Asked], Answer]
+    """Asked for whatever is no GET."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.exchange: Exchange | None = None
+        self.is_get = False
+        self._first = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client: the first four say whose they are."""
+        if not self.is_get and self.exchange is None:
+            data = self._first = self._first + data
+            if data != _GET and _GET.startswith(data):
+                return
+            self.is_get = data.startswith(_GET)
+            self.exchange = None if self.is_get else Exchange(self.answer)
+        if self.exchange is None:
+            super().data_received(data)
+        else:
+            was_over = self.exchange.over
+            said = self.exchange.receive(data)
+            if not was_over:  # else it is read and forgotten, until the client has seen the answer
+                self._say(said, self.exchange)
+
+    def _say(self, said: bytes, exchange: Exchange) -> None:
+        self.transport.write(said)
+        if exchange.over and exchange.heard_all:
+            self.transport.close()
+        elif exchange.over:
+            self.transport.write_eof()
+
+    def eof_received(self) -> None:
+        """The client says no more: asyncio hangs up once everything is written."""
+        if self.exchange is None:
+            super().eof_received()
+
+    async def handshake(self, *arguments: Any, **named: Any) -> None:
+        """The WebSocket's handshake; after plain HTTP there is none, and websockets drops what is not open."""
+        await asyncio.wait([self.request_rcvd, self.connection_lost_waiter], return_when=asyncio.FIRST_COMPLETED)
+        if self.exchange is None:
+            await super().handshake(*arguments, **named)
+
+
+def door(answer: Callable[[Asked], Answer]) -> type[Door]:
+    """The class of a server's connections, whose plain requests are answered like this."""
+    return type("Door", (Door,), {"answer": staticmethod(answer)})

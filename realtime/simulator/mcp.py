@@ -1,0 +1,248 @@
+"""MCP: tools of servers that the API itself calls; here a few scripted servers, known by their address.
+
+``simulator://dice`` rolls dice (``roll``) and knows their chances (``odds``, which only reads); ``simulator://faulty``
+has a tool for each way in which a call fails. The tools of any other server cannot be listed.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from realtime.simulator import brain
+from realtime.simulator.items import Stored
+from realtime.simulator.responses import Output, Response, Script
+
+if TYPE_CHECKING:
+    from realtime.simulator.session import SimulatedSession
+
+LISTING = 0.08
+"""Seconds a server takes to list its tools."""
+CALLING = 0.25
+"""Seconds a server takes to answer a call: after response.done and the rate limits, as recorded."""
+_DICE = re.compile(r"\b([1-9]\d?)?d([1-9]\d{0,2})\b", re.IGNORECASE)
+
+
+class ToolFailed(Exception):
+    """Raised by a server's tool; ``args[0]`` is the ``error`` of the call's item."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTool:
+    """A tool of a scripted server."""
+
+    name: str
+    description: str
+    read: Callable[[str], dict[str, Any]]
+    """The arguments for a question."""
+    run: Callable[[dict[str, Any], random.Random], dict[str, Any]]
+    """The answer to a call. Raises ToolFailed."""
+    properties: dict[str, Any] = field(default_factory=dict)
+    read_only: bool = False
+
+    def listed(self) -> dict[str, Any]:
+        """As ``mcp_list_tools`` tells of it."""
+        schema = {"type": "object", "properties": self.properties, "required": list(self.properties)}
+        hints = {"annotations": {"readOnlyHint": True}} if self.read_only else {}
+        return {"name": self.name, "description": self.description, "input_schema": schema, **hints}
+
+
+def _dice(arguments: dict[str, Any]) -> tuple[int, int]:
+    found = _DICE.fullmatch(str(arguments.get("expr", "")).strip())
+    if found is None:
+        raise ToolFailed({"type": "tool_execution_error", "message": "expr must be like 2d6."})
+    return int(found.group(1) or 1), int(found.group(2))
+
+
+def _roll(arguments: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+    count, sides = _dice(arguments)
+    return {"total": sum(chance.randint(1, sides) for _ in range(count))}
+
+
+def _odds(arguments: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+    count, sides = _dice(arguments)
+    return {"least": count, "most": count * sides, "mean": count * (sides + 1) / 2}
+
+
+def _expression(asked: str) -> dict[str, Any]:
+    found = _DICE.search(asked)
+    return {"expr": found.group().lower() if found else "1d6"}
+
+
+def _raising(error: dict[str, Any]) -> Callable[[dict[str, Any], random.Random], dict[str, Any]]:
+    def run(arguments: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+        raise ToolFailed(error)
+
+    return run
+
+
+_EXPR = {"expr": {"type": "string"}}
+_FAULTS: tuple[dict[str, Any], ...] = (
+    {"type": "protocol_error", "code": -32603, "message": "Internal error"},
+    {"type": "tool_execution_error", "message": "The tool did not work."},
+    {"type": "http_error", "code": 502, "message": "Bad Gateway"},
+)
+SERVERS: dict[str, tuple[ServerTool, ...]] = {
+    "simulator://dice": (
+        ServerTool("roll", "Roll dice.", _expression, _roll, _EXPR),
+        ServerTool("odds", "What dice may show.", _expression, _odds, _EXPR, read_only=True),
+    ),
+    "simulator://faulty": tuple(
+        ServerTool(fault["type"], f"Fails with {fault['type']}.", lambda asked: {}, _raising(fault)) for fault in _FAULTS
+    ),
+}
+"""Tools by the ``server_url``."""
+
+
+Listed = dict[str, tuple[ServerTool, ...]]
+"""Tools of servers that have listed them, by the offer."""
+
+
+class Mcp:
+    """The servers of one session."""
+
+    def __init__(self, session: SimulatedSession) -> None:
+        self.session = session
+        self.listed: Listed = {}
+        """Tools that may be used."""
+        self._offered: set[str] = set()
+
+    def offer(self, tools: list[dict[str, Any]]) -> None:
+        """Tools have been put in force: list those of servers that are new."""
+        for tool in tools:
+            if tool.get("type") == "mcp" and _key(tool) not in self._offered:
+                self._offered.add(_key(tool))
+                self.session.begin(self._list(tool))
+
+    def _list(self, tool: dict[str, Any]) -> Script:
+        session, items = self.session, self.session.items
+        item: dict[str, Any] = {
+            "id": session.ids.make("mcpl"), "type": "mcp_list_tools", "server_label": tool["server_label"], "tools": [],
+        }  # fmt: skip
+        stored = Stored(item)
+        items.add(stored)
+        session.emit("conversation.item.added", previous_item_id=items.predecessor(item["id"]), item=item)
+        session.emit("mcp_list_tools.in_progress", item_id=item["id"])
+        yield LISTING
+        found = SERVERS.get(str(tool.get("server_url")))
+        if found is None:
+            self._offered.discard(_key(tool))  # the next update tries again
+        else:
+            allowed = tool.get("allowed_tools")
+            tools = tuple(each for each in found if allowed is None or _matches(each, allowed))
+            self.listed = {**self.listed, _key(tool): tools}
+            item["tools"] = [each.listed() for each in tools]
+        session.emit(f"mcp_list_tools.{'failed' if found is None else 'completed'}", item_id=item["id"])
+        if items.get(item["id"]) is stored:
+            session.emit("conversation.item.done", previous_item_id=items.predecessor(item["id"]), item=item)
+
+    # ── What the model does with them ──────────────────────────────────────────────────────────────────────────────
+
+    def plan(self, context: list[Stored], session: dict[str, Any], listed: Listed) -> brain.Plan | None:
+        """What a response says or calls because of these servers; None: nothing, they are not concerned.
+
+        ``listed`` are the tools as the response found them when it was created; what is listed later it does not use.
+        """
+        items = [stored.item for stored in context]
+        last = items[-1] if items else {}
+        if last.get("type") == "mcp_call":
+            return [brain.Say(_told(last))]
+        choice = session["tool_choice"]
+        offers = [tool for tool in session["tools"] if tool.get("type") == "mcp"]
+        if last.get("type") == "mcp_approval_response":
+            asked = next((item for item in items if item.get("id") == last["approval_request_id"]), None)
+            if asked is None or asked["type"] != "mcp_approval_request":
+                return [brain.Say("I did not ask for that.")]
+            if not last["approve"]:
+                return [brain.Say(f"All right, I will not call {asked['name']}.")]
+            return [brain.CallServer(asked["server_label"], asked["name"], asked["arguments"], False, asked["id"])]
+        if choice == "none" or last.get("role") != "user":
+            return None
+        question = context[-1].text
+        any_server = choice == "required" and len(offers) == len(session["tools"])
+        for offer in offers:
+            tools = listed.get(_key(offer), ())
+            if isinstance(choice, dict):
+                forced = choice.get("server_label") == offer["server_label"]
+                wanted = [tool for tool in tools if forced and choice.get("name") in (None, tool.name)]
+            else:
+                wanted = [tool for tool in tools if re.search(rf"\b{tool.name}\b", question, re.IGNORECASE)]
+                wanted = wanted or list(tools if any_server else ())
+            if wanted:
+                return [_call(offer, wanted[0], question)]
+        return None
+
+    def call(self, response: Response) -> None:
+        """A response has ended: now the servers are called."""
+        for output in response.calls:
+            self.session.begin(self._run(response, output))
+
+    def _run(self, response: Response, output: Output) -> Script:
+        yield CALLING
+        label, name = output.item["server_label"], output.item["name"]
+        offers = (tool for tool in response.session["tools"] if tool.get("server_label") == label)
+        tools = [tool for offer in offers for tool in self.listed.get(_key(offer), ()) if tool.name == name]
+        try:
+            if not tools:
+                raise ToolFailed({"type": "protocol_error", "code": -32602, "message": f"Unknown tool: {name}"})
+            answer = tools[0].run(_object(output.item["arguments"]), self.session.chance)
+        except ToolFailed as failure:
+            response.tell_called(output, {"error": failure.args[0]})
+        else:
+            response.tell_called(output, {"output": json.dumps(answer)})
+
+
+def _key(tool: dict[str, Any]) -> str:
+    return json.dumps({key: tool[key] for key in sorted(tool) if key != "require_approval"}, sort_keys=True)
+
+
+def _call(offer: dict[str, Any], tool: ServerTool, question: str) -> brain.CallServer:
+    arguments = json.dumps(tool.read(question), separators=(",", ":"))
+    return brain.CallServer(offer["server_label"], tool.name, arguments, _needs_approval(tool, offer.get("require_approval")))
+
+
+def _needs_approval(tool: ServerTool, wanted: Any) -> bool:
+    """``require_approval`` as the API reads it: always, unless the session says otherwise."""
+    if isinstance(wanted, dict):
+        if wanted.get("never") and _matches(tool, wanted["never"]):
+            return False
+        # With only "always" the others need none; with only "never" the others need it.
+        return not wanted.get("always") or _matches(tool, wanted["always"])
+    return bool(wanted != "never")
+
+
+def _matches(tool: ServerTool, wanted: Any) -> bool:
+    """Whether a tool is among those of a list of names or of a filter."""
+    if isinstance(wanted, list):
+        return tool.name in wanted
+    names, read_only = wanted.get("tool_names"), wanted.get("read_only")
+    return (names is None or tool.name in names) and (read_only is None or tool.read_only == read_only)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise ToolFailed({"type": "protocol_error", "code": -32602, "message": "The arguments are no JSON object."})
+    return value
+
+
+def _told(item: dict[str, Any]) -> str:
+    """A call's outcome in words."""
+    if item.get("error"):
+        return f"{item['name']} did not work: {item['error'].get('message') or item['error'].get('type')}"
+    if not item.get("output"):
+        return f"I am still waiting for {item['name']}."
+    try:
+        answer = json.loads(item["output"])
+    except (ValueError, RecursionError):
+        answer = None
+    if isinstance(answer, dict) and "total" in answer:
+        return f"You rolled {answer['total']}."
+    return f"{item['name']} answered: {str(item['output'])[:200]}"

@@ -1,0 +1,143 @@
+"""The API's addresses beside the WebSocket: ephemeral keys, and the beta's sessions; what is answered, without I/O."""
+
+from __future__ import annotations
+
+import copy
+import random
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from realtime.shapes import renamed_path, settings_to_beta, settings_to_ga
+from realtime.simulator.config import Config
+from realtime.simulator.handshake import PATHS, given_key, posted, refused_key
+from realtime.simulator.http import Answer, Asked, failure
+from realtime.simulator.ids import Ids
+from realtime.simulator.keys import Ephemeral, Keys, is_ephemeral
+from realtime.simulator.options import SimulatorOptions
+from realtime.simulator.reading import read
+from realtime.simulator.refusals import Refusal, expect, invalid_value, out_of_range, unknown_parameter, wrong_type
+
+SHORTEST, LONGEST = 10, 7200
+"""Seconds a key may be good for."""
+USUAL = 600
+"""Seconds a key is good for when nobody says."""
+USUAL_OF_THE_BETA = 60
+"""Seconds the beta's keys were good for."""
+MODEL = "gpt-realtime"
+"""What a session is described with when its key names no model. The API's own choice is not documented."""
+
+
+class Rest:
+    """Answers requests for one simulator."""
+
+    def __init__(self, options: SimulatorOptions, keys: Keys) -> None:
+        self.options = options
+        self.keys = keys
+        self.ids = Ids(random.Random(options.seed), keys.now)  # noqa: S311  (ids of a simulator are no secret)
+
+    def answer(self, asked: Asked) -> Answer:
+        """What a request is answered. Whatever it holds, nothing raises."""
+        answer = self._answer(asked)
+        common = {"openai-version": "2020-10-01", "x-request-id": f"req_{secrets.token_hex(16)}"}
+        return Answer(answer.status, answer.body, {**common, **answer.headers})
+
+    def _answer(self, asked: Asked) -> Answer:
+        path = asked.target.partition("?")[0]
+        if path in PATHS:
+            return failure(405, f"Method not allowed ({asked.method} {path}): a WebSocket opens here.", Allow="GET")
+        name = posted(path, self.options)
+        if not name:
+            return failure(404, f"Invalid URL ({asked.method} {path})")
+        if asked.method != "POST":
+            return failure(405, f"Method not allowed ({asked.method} {path})", Allow="POST")
+        key = given_key(asked.headers)
+        if not key and self.options.require_key is not None:
+            return failure(401, "You didn't provide an API key: send it as Authorization: Bearer YOUR_KEY.")
+        refused = refused_key(key, self.options, self.keys)
+        if refused is None and is_ephemeral(key):
+            refused = Refusal("invalid_api_key", "An ephemeral key opens sessions; it does not make other keys.")
+        if refused is not None:
+            return failure(401, refused.message, refused.code)
+        try:
+            body = _body(asked.body)
+            return Answer(200, self._client_secret(body) if name == "client_secrets" else self._beta_session(body))
+        except Refusal as refusal:
+            return failure(400, refusal.message, refusal.code, refusal.param)
+
+    def _client_secret(self, body: dict[str, Any]) -> dict[str, Any]:
+        for name in body:
+            if name not in ("expires_after", "session"):
+                raise unknown_parameter(name)
+        seconds = _lifetime(body.get("expires_after"), "expires_after", USUAL)
+        key, session = self._mint(seconds, body.get("session"))
+        for tool in session.get("tools", []):
+            if tool["type"] == "function":
+                tool.setdefault("description", None)  # told so here, though not in sessions (seen in recorded traffic)
+        return {"value": key.value, "expires_at": key.expires_at, "session": session}
+
+    def _beta_session(self, body: dict[str, Any]) -> dict[str, Any]:
+        secret = body.get("client_secret")
+        if secret is not None:
+            expect("client_secret", secret, "an object")
+        seconds = _lifetime((secret or {}).get("expires_after"), "client_secret.expires_after", USUAL_OF_THE_BETA)
+        settings = {name: value for name, value in body.items() if name not in ("client_secret", "temperature")}
+        try:
+            key, session = self._mint(seconds, {"type": "realtime", **settings_to_ga(settings)})
+        except Refusal as refusal:
+            raise _of_the_beta(refusal) from None
+        flat = {name: value for name, value in settings_to_beta(session).items() if name != "type"}
+        return {**flat, "client_secret": {"value": key.value, "expires_at": key.expires_at}}
+
+    def _mint(self, seconds: int, settings: Any) -> tuple[Ephemeral, dict[str, Any]]:
+        """A key, and the session as it will begin. Raises Refusal for settings the API would refuse."""
+        given = settings if isinstance(settings, dict) else {}
+        kind = "transcription" if given.get("type") == "transcription" else "realtime"
+        model = given.get("model") if kind == "realtime" else None
+        if model is not None:
+            expect("session.model", model, "a string")
+        # Nobody knows yet when the session will expire: 0, as in recorded traffic.
+        config = Config(self.ids.make("sess"), model or (MODEL if kind == "realtime" else ""), 0, kind)
+        if settings is not None:
+            config.update(settings)
+        return self.keys.mint(seconds, model or "", copy.deepcopy(settings)), config.session
+
+
+def _body(given: bytes) -> dict[str, Any]:
+    """A request's body; none at all stands for an empty one."""
+    if not given.strip():
+        return {}
+    try:
+        body = read(given.decode())
+    except ValueError:
+        raise Refusal(None, "We could not parse the JSON body of your request.") from None
+    if not isinstance(body, dict):
+        raise Refusal(None, "The body of your request is not a JSON object.")
+    return body
+
+
+def _lifetime(given: Any, path: str, usual: int) -> int:
+    """Seconds a key is wanted for."""
+    if given is None:
+        return usual
+    if not isinstance(given, Mapping):
+        raise wrong_type(path, "an object", given)
+    for name in given:
+        if name not in ("anchor", "seconds"):
+            raise unknown_parameter(f"{path}.{name}")
+    if given.get("anchor", "created_at") != "created_at":
+        raise invalid_value(f"{path}.anchor", given["anchor"], ("created_at",))
+    seconds = given.get("seconds", usual)
+    if isinstance(seconds, bool) or not isinstance(seconds, int):
+        raise wrong_type(f"{path}.seconds", "an integer", seconds)
+    if not SHORTEST <= seconds <= LONGEST:
+        raise out_of_range(f"{path}.seconds", seconds, SHORTEST, LONGEST)
+    return seconds
+
+
+def _of_the_beta(refusal: Refusal) -> Refusal:
+    """A refusal of GA settings in the words of who gave them flat, without a session around them."""
+    if refusal.param is None:
+        return refusal
+    param = renamed_path(refusal.param.removeprefix("session."), to="beta")
+    return Refusal(refusal.code, refusal.message.replace(f"'{refusal.param}'", f"'{param}'"), param)

@@ -1,0 +1,302 @@
+"""Stage: a session that follows a scenario; in and out like SimulatedSession, and as free of I/O."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from realtime.simulator import brain
+from realtime.simulator.reading import read
+from realtime.simulator.refusals import Refusal
+from realtime.simulator.scenario import (
+    JUNK,
+    Binary,
+    Call,
+    Close,
+    Delay,
+    Drop,
+    Emit,
+    Error,
+    Expect,
+    Fail,
+    Hang,
+    Malformed,
+    Placed,
+    Say,
+    Scenario,
+    Step,
+    Until,
+    describe,
+    numbered,
+    walk,
+)
+from realtime.simulator.session import SimulatedSession, Work
+from realtime.simulator.templates import Known, Unfilled, fill, matches
+from realtime.simulator.wire import Abort, Frame, Freeze, Raw, Shut
+
+FORESIGHT = 200
+"""Steps that are looked through for an answer before a response is left to the brain."""
+
+
+
+class Stage:
+    """One session and what a scenario makes of it.
+
+    Feed and drain it as a SimulatedSession. ``events_to_send`` may hold more than events; ``problems`` and ``left`` say
+    what did not go as it was written.
+    """
+
+    def __init__(
+        self, session: SimulatedSession, scenario: Scenario, otherwise: Callable[[], brain.Plan | None] = lambda: None
+    ) -> None:
+        """``session`` is new. ``otherwise`` says what responses say that no step answers; None: the brain's own words."""
+        self.session = session
+        self.scenario = scenario
+        self.otherwise = otherwise
+        self.problems: list[str] = []
+        """What could not be done, each with its step."""
+        self.over = False
+        """The connection was ended by a step: nothing follows."""
+        session.staged = True
+        self._steps = walk(scenario.steps)
+        self._ahead: deque[Placed] = deque()
+        self._reached: set[str] = set()
+        self._taken = 0
+        self._resume_at: float | None = None
+        self._out: list[Frame] = []
+        ids = {"conversation_id": session.conversation_id, "session_id": session.config.session["id"]}
+        self._known = Known(session.ids.make, lambda: session.config.session, ids)
+        if scenario.mode == "only":
+            session.events_to_send()
+        self._pump()
+
+    @property
+    def close(self) -> tuple[int, str] | None:
+        """Set when the session ended by itself: close code and reason."""
+        return self.session.close
+
+    @property
+    def conversation_id(self) -> str:
+        """Of the session."""
+        return self.session.conversation_id
+
+    # ── In ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def receive_text(self, raw: str) -> None:
+        """Take one text frame of the client."""
+        if self.over:
+            return
+        self._pump()
+        step, event = self._next(), _read(raw)
+        expected = isinstance(step, Expect) and event is not None and _is(step, event)
+        normally = self.scenario.mode == "on top"
+        if expected and event is not None and isinstance(step, Expect):
+            self._known.event = event
+            self._pass()
+            normally = normally if step.normally is None else step.normally
+        if normally:
+            self.session.receive_text(raw)
+        self._pump()
+
+    def receive_binary(self, data: bytes) -> None:
+        """Take one binary frame of the client."""
+        if self.scenario.mode == "on top" and not self.over:
+            self.session.receive_binary(data)
+            self._pump()
+
+    def advance(self) -> None:
+        """Let everything happen that is due."""
+        if not self.over:
+            self.session.advance()
+            self._pump()
+
+    def work_done(self, key: int, result: Any) -> None:
+        """A piece of work is finished."""
+        self.session.work_done(key, result)
+        self._pump()
+
+    def work_failed(self, key: int, reason: str) -> None:
+        """A piece of work could not be done."""
+        self.session.work_failed(key, reason)
+        self._pump()
+
+    # ── Out ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def events_to_send(self) -> list[Frame]:
+        """What is due to the client now, in order."""
+        self._pump()
+        out, self._out = self._out, []
+        return out
+
+    def work_to_do(self) -> list[tuple[int, Work]]:
+        """Work for threads."""
+        return self.session.work_to_do()
+
+    def next_at(self) -> float | None:
+        """When ``advance`` is to be called next, on the session's clock."""
+        times = [at for at in (self.session.next_at(), self._resume_at) if at is not None]
+        return None if self.over else min(times, default=None)
+
+    def left(self) -> list[str]:
+        """Steps of the scenario that were not reached, with their numbers; one that waits still is the first of them."""
+        return [f"step {number}: {describe(step)}" for number, step in numbered(self.scenario.steps) if number not in self._reached]
+
+    # ── Steps ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _pump(self) -> None:
+        """Let the session say what it has to say, then take steps as far as they go, until nothing moves any more."""
+        moving = not self.over
+        while moving:
+            events = self.session.events_to_send()
+            if not all(map(self._told, events)):
+                return
+            moving = bool(events) or self._take_steps() or self._give_thoughts()
+
+    def _told(self, raw: str) -> bool:
+        """The session says something; steps that waited for just this come behind it. False when they end it all."""
+        self._out.append(raw)
+        event = json.loads(raw)
+        self._known.learn(event)
+        step = self._next()
+        if isinstance(step, Until) and _is(step, event):
+            self._pass()
+            self._take_steps()
+        return not self.over
+
+    def _take_steps(self) -> bool:
+        """Take what need not wait. Whether there was any, and it goes on."""
+        before = self._taken
+        while not self.over and (step := self._next()) is not None and self._take(step):
+            self._pass()
+        return before != self._taken and not self.over
+
+    def _take(self, step: Step) -> bool:
+        """Do what a step says; False when it has to wait."""
+        if isinstance(step, Expect | Until):
+            return False
+        if isinstance(step, Delay):
+            return self._wait(step.seconds)
+        if isinstance(step, Say | Call | Fail):
+            return self._answer()
+        try:
+            self._out.extend(self._frames(step))
+        except Unfilled as unfilled:
+            self._problem(step, f"there is nothing yet that {{{unfilled}}} could stand for")
+        self.over = isinstance(step, Drop | Close)
+        return True
+
+    def _frames(self, step: Step) -> Iterator[Frame]:
+        """What a step puts on the wire. Raises Unfilled."""
+        if isinstance(step, Emit):
+            what = fill(step.what, self._known.stands_for)
+            if isinstance(what, dict):
+                event = {"type": what["type"], "event_id": self.session.ids.make("event"), **what}
+                self._known.learn(event)
+                yield json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+            else:
+                yield Raw(what)
+        elif isinstance(step, Error):
+            refusal = Refusal(step.code, step.message or f"Failed with {step.code}.", step.param)
+            error = refusal.error(self._known.event.get("event_id"), step.type)
+            event = {"type": "error", "event_id": self.session.ids.make("event"), "error": error}
+            yield json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+        elif isinstance(step, Malformed):
+            yield Raw(JUNK[step.kind])
+        elif isinstance(step, Binary):
+            yield Raw(step.data)
+        elif isinstance(step, Hang):
+            yield Freeze(step.seconds)
+        elif isinstance(step, Drop):
+            yield Abort()
+        elif isinstance(step, Close):
+            yield Shut(step.code, step.reason)
+
+    def _wait(self, seconds: float) -> bool:
+        now = self.session.clock()
+        if self._resume_at is None:
+            self._resume_at = now + seconds
+        if now < self._resume_at:
+            return False
+        self._resume_at = None
+        return True
+
+    def _answer(self) -> bool:
+        """Give the response that waits this step and those like it that follow; begin one when none waits."""
+        if not self.session.thoughts_to_have():
+            if self.session.answering.active is not None or self.session.close is not None:
+                return False
+            if self.session.config.transcribes:
+                self._problem(self._ahead[0][1], "there are no responses in a transcription session")
+                return True
+            self.session.answering.respond({})
+        thoughts = self.session.thoughts_to_have()
+        plan: brain.Plan = []
+        while isinstance(step := self._next(), Say | Call | Fail):
+            try:
+                plan.append(self._planned(step))
+            except Unfilled as unfilled:
+                self._problem(step, f"there is nothing yet that {{{unfilled}}} could stand for")
+                plan.append(brain.Say(f"{{{unfilled}}}"))
+            if not isinstance(self._foreseen(1), Say | Call | Fail):
+                break
+            self._pass()
+        self.session.work_done(thoughts[0], plan)
+        return True
+
+    def _planned(self, step: Say | Call | Fail) -> brain.Say | brain.CallTool | brain.Fail:
+        if isinstance(step, Fail):
+            return brain.Fail(step.error)
+        if isinstance(step, Say):
+            return brain.Say(str(fill(step.text, self._known.stands_for)), step.phase)
+        arguments = fill(step.arguments, self._known.stands_for)
+        return brain.CallTool(step.name, arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False))
+
+    def _give_thoughts(self) -> bool:
+        """Leave responses to the brain that no step is going to answer. Whether there were any."""
+        thoughts = self.session.thoughts_to_have()
+        if not thoughts or self._will_answer():
+            return False
+        for key in thoughts:
+            self.session.work_done(key, self.otherwise())
+        return True
+
+    def _will_answer(self) -> bool:
+        """Whether an answer comes before the next event is waited for."""
+        for number in range(FORESIGHT):
+            step = self._foreseen(number)
+            if step is None or isinstance(step, Expect | Until):
+                return False
+            if isinstance(step, Say | Call | Fail):
+                return True
+        return False
+
+    def _foreseen(self, number: int) -> Step | None:
+        """The step that comes so many after the next one."""
+        self._ahead.extend(itertools.islice(self._steps, max(0, number + 1 - len(self._ahead))))
+        return self._ahead[number][1] if number < len(self._ahead) else None
+
+    def _next(self) -> Step | None:
+        return self._foreseen(0)
+
+    def _pass(self) -> None:
+        self._reached.add(self._ahead.popleft()[0])
+        self._taken += 1
+
+    def _problem(self, step: Step, what: str) -> None:
+        self.problems.append(f"step {self._ahead[0][0]}: {describe(step)}: {what}")
+
+
+def _is(step: Expect | Until, event: dict[str, Any]) -> bool:
+    return step.type in ("*", event.get("type")) and matches(step.where, event)
+
+
+def _read(raw: str) -> dict[str, Any] | None:
+    """A client's frame; None when it is no event."""
+    try:
+        event = read(raw)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None

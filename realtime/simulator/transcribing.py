@@ -1,0 +1,169 @@
+"""Transcribing: what the user said is written down, while it is being said where the model can do that."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from realtime.simulator import usage
+from realtime.simulator.config import LOGPROBS, STREAMING_MODELS
+from realtime.simulator.items import Stored
+from realtime.simulator.responses import Hear, Script, WorkFailed
+
+if TYPE_CHECKING:
+    from realtime.simulator.session import SimulatedSession
+
+EVENT = "conversation.item.input_audio_transcription"
+DIARIZING_MODEL = "gpt-4o-transcribe-diarize"
+"""The model that tells speakers apart; here there is one, speaker A."""
+PLEASE_FAIL = "please fail"
+"""A transcription whose ``prompt`` says this fails with ``audio_unintelligible``: for tests of clients."""
+LOOK_MS = {"minimal": 300, "low": 450, "medium": 600, "high": 900, "xhigh": 1500}
+"""Milliseconds of new sound after which a streaming model hears again what was said so far, by its ``delay``."""
+LONGEST_MS = 15_000
+"""Milliseconds of a turn that are written down while it lasts: each look hears it from its beginning."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A turn that is being spoken and written down."""
+
+    heard_ms: float = 0.0
+    looking: bool = False
+    last: list[str] = field(default_factory=list)
+    """What the last look made of it."""
+    sent: list[str] = field(default_factory=list)
+    """Words told already."""
+
+
+class Transcribing:
+    """One session's pen."""
+
+    def __init__(self, session: SimulatedSession) -> None:
+        self.session = session
+        self._turns: dict[str, _Turn] = {}
+
+    @property
+    def setting(self) -> dict[str, Any] | None:
+        """``audio.input.transcription`` in force; None when nothing is to be written down."""
+        found: dict[str, Any] | None = self.session.config.session["audio"]["input"]["transcription"]
+        return found
+
+    def follow(self) -> None:
+        """New sound has come: with a streaming model, write down what is certain by now."""
+        setting, buffer = self.setting, self.session.hearing.buffer
+        if setting is None or setting["model"] not in STREAMING_MODELS or buffer.spoken_ms > LONGEST_MS:
+            return
+        step = LOOK_MS[setting.get("delay") or "medium"]
+        turn = self._turns.get(buffer.item_id) if buffer.item_id else None
+        if buffer.spoken_ms < step or (turn and (turn.looking or buffer.spoken_ms - turn.heard_ms < step)):
+            return
+        item_id = buffer.reserve(lambda: self.session.ids.make("item"))
+        turn = self._turns.setdefault(item_id, _Turn())
+        turn.looking, turn.heard_ms = True, buffer.spoken_ms
+        self.session.begin(self._look(item_id, turn, buffer.spoken()))
+
+    def forget(self) -> None:
+        """The buffer was cleared: what was being said will not be written down."""
+        self._turns.clear()
+
+    def begin(self, stored: Stored) -> None:
+        """A turn has become an item: write it down, if that was asked for."""
+        turn = self._turns.pop(stored.item["id"], None) or _Turn()
+        if self.setting is not None:
+            self.session.begin(self._write(stored, self.setting, " ".join(turn.sent)))
+
+    def _look(self, item_id: str, turn: _Turn, pcm: bytes) -> Script:
+        """Hear what was said so far; what two looks agree on is told."""
+        try:
+            text = str((yield Hear(item_id, pcm, partial=True)))
+        except WorkFailed:
+            text = ""  # the end of the turn will tell why
+        turn.looking = False
+        if self._turns.get(item_id) is not turn:
+            return
+        words = [] if text.startswith("(") else text.rstrip(".?!").split()
+        agreed = _common(words, turn.last)
+        turn.last = words
+        if agreed[: len(turn.sent)] != turn.sent or self.setting is None:
+            return
+        for word in agreed[len(turn.sent) :]:
+            self._delta(item_id, word if not turn.sent and not _leads_with_space(self.setting["model"]) else f" {word}")
+            turn.sent.append(word)
+
+    def _write(self, stored: Stored, setting: dict[str, Any], sent: str) -> Script:
+        """Write down what the user said; it runs beside the response and may end after it."""
+        session, model = self.session, setting["model"]
+        ids = {"item_id": stored.item["id"], "content_index": 0}
+        yield 0.05
+        try:
+            if PLEASE_FAIL in str(setting.get("prompt") or "").lower():
+                raise _Unintelligible
+            text = _continued(sent, (yield from session.hearing.words(stored)))
+        except WorkFailed as failure:
+            session.emit(f"{EVENT}.failed", **ids, error=failure.error())
+            return
+        rest = text[len(sent) :]
+        if rest and not sent and _leads_with_space(model):
+            rest = f" {rest}"
+        for token in [rest] if model == "whisper-1" else usage.text_tokens(rest):
+            yield 0.01
+            self._delta(stored.item["id"], token)
+        if model == DIARIZING_MODEL:
+            for segment in _segments(text, stored.audio_ms / 1000):
+                session.emit(f"{EVENT}.segment", **ids, **segment, id=f"seg_{session.ids.random(21)}")
+        extra = {}
+        if LOGPROBS in (session.config.session["include"] or []):
+            extra["logprobs"] = [
+                {"token": token, "logprob": -round(session.chance.random() / 4, 4), "bytes": list(token.encode())}
+                for token in ([text] if model == "whisper-1" else usage.text_tokens(text))
+            ]
+        used = usage.transcription_usage(model, stored.audio_ms, text)
+        session.emit(f"{EVENT}.completed", **ids, transcript=text, usage=used, **extra)
+
+    def _delta(self, item_id: str, delta: str) -> None:
+        padding = self.session.ids.random(-len(delta) % 16)
+        self.session.emit(f"{EVENT}.delta", item_id=item_id, content_index=0, delta=delta, obfuscation=padding)
+
+
+class _Unintelligible(WorkFailed):
+    """Nothing could be made of the sound."""
+
+    def error(self) -> dict[str, Any]:
+        """As the reference of the event tells it."""
+        message = "The audio could not be transcribed."
+        return {"type": "transcription_error", "code": "audio_unintelligible", "message": message, "param": None}
+
+
+def _leads_with_space(model: str) -> bool:
+    """This model's first delta has a space before it; its transcript has not."""
+    return bool(model == "gpt-realtime-whisper")
+
+
+def _common(words: list[str], others: list[str]) -> list[str]:
+    """The words with which both begin."""
+    count = 0
+    while count < min(len(words), len(others)) and words[count] == others[count]:
+        count += 1
+    return words[:count]
+
+
+def _continued(sent: str, text: str) -> str:
+    """The whole transcript: what was told cannot be taken back, the rest is as it was heard in the end."""
+    if not sent or text.startswith(sent):
+        return text
+    if text.startswith("("):  # nothing was understood in the end: what was told is all there is
+        return sent
+    return " ".join([sent, *text.split()[len(sent.split()) :]])
+
+
+def _segments(text: str, seconds: float) -> list[dict[str, Any]]:
+    """Its sentences with the time each took, in proportion to their length."""
+    found, position = [], 0
+    for sentence in re.findall(r"\S.*?(?:[.!?]+(?=\s|$)|$)", text, re.DOTALL):
+        start = text.index(sentence, position)
+        position = start + len(sentence)
+        times = {"start": round(start / len(text) * seconds, 3), "end": round(position / len(text) * seconds, 3)}
+        found.append({"text": sentence, "speaker": "A", **times})
+    return found

@@ -1,0 +1,22 @@
+"""A simulator for other people's clients; whatever they do, what it says keeps the API's order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from realtime.simulator.options import SimulatorOptions
+from realtime.simulator.server import SimulatorServer
+from tests.realtime.simulator.watch import watched
+
+HURRIED = SimulatorOptions(latency_ms=5, pace=8)
+"""Quick, but slow enough to be interrupted."""
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[SimulatorServer]:
+    """The API on localhost, over a real socket."""
+    with watched():
+        async with SimulatorServer(port=0, options=HURRIED) as server:
+            yield server
