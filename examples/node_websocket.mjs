@@ -12,7 +12,12 @@
 
 const url = process.argv[2] ?? "ws://127.0.0.1:8765/v1/realtime";
 const key = process.env.OPENAI_API_KEY ?? "sk-simulator";
-const WebSocket = globalThis.WebSocket ?? (await import("ws")).WebSocket;
+const fromPackage = () =>
+  import("ws").catch(() => {
+    console.error("This Node has no WebSocket of its own: npm install ws");
+    process.exit(1);
+  });
+const WebSocket = globalThis.WebSocket ?? (await fromPackage()).WebSocket;
 
 const socket = new WebSocket(`${url}?model=gpt-realtime-2.1`, ["realtime", `openai-insecure-api-key.${key}`]);
 const send = (event) => socket.send(JSON.stringify(event));

@@ -47,6 +47,9 @@ async def main(base_url: str | None) -> None:
                 print()
             elif event.type == "error":
                 sys.exit(event.error.message)
+            elif event.type == "response.done" and event.response.status == "failed":
+                error = event.response.status_details and event.response.status_details.error
+                sys.exit(f"The response failed: {error.code if error else 'nobody knows why'}")
             elif event.type == "response.done":
                 calls = [item for item in event.response.output or [] if item.type == "function_call"]
                 for call in calls:
@@ -61,4 +64,7 @@ async def main(base_url: str | None) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else None))
+    try:
+        asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else None))
+    except OSError as error:
+        sys.exit(f"There is no answer: {error.strerror}.")

@@ -54,4 +54,7 @@ async def main(url: str, path: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*(sys.argv[1:] or ["ws://127.0.0.1:8765/v1/realtime", "answer.wav"])))
+    try:
+        asyncio.run(main(*(sys.argv[1:] or ["ws://127.0.0.1:8765/v1/realtime", "answer.wav"])))
+    except OSError as error:
+        sys.exit(f"There is no answer: {error.strerror}.")

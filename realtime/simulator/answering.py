@@ -6,13 +6,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from realtime.audio import duration_ms
-from realtime.simulator import brain, failing, images
+from realtime.simulator import brain, failing, images, plans
 from realtime.simulator.config import reasons
 from realtime.simulator.items import Stored
 from realtime.simulator.mcp import Listed
-from realtime.simulator.refusals import Refusal, expect, invalid_value, unknown_parameter
-from realtime.simulator.responses import Response, Script, Think, WorkFailed
+from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, too_long, unknown_parameter
+from realtime.simulator.responses import Response
 from realtime.simulator.vad import FRAME_MS
+from realtime.simulator.window import fitted
+from realtime.simulator.work import Script, Think, WorkFailed
 
 if TYPE_CHECKING:
     from realtime.simulator.session import SimulatedSession
@@ -66,8 +68,10 @@ class Answering:
         for key in params:
             if key not in _FIELDS:
                 raise unknown_parameter(f"response.{key}")
-        if params.get("conversation") not in (None, "auto", "none"):
-            raise invalid_value("response.conversation", params["conversation"], ("auto", "none"))
+        if (conversation := params.get("conversation")) is not None:  # the schema allows the conversation's id, too
+            expect("response.conversation", conversation, "a string")
+            if conversation not in ("auto", "none", self.session.conversation_id):
+                raise invalid_value("response.conversation", conversation, ("auto", "none"))
         _check_metadata(params.get("metadata"))
         self.respond(params)
 
@@ -89,7 +93,7 @@ class Answering:
             self.active = response
         self.disturb()
         response.created()
-        self.session.begin(self._run(response), response)
+        self.session.scripts.begin(self._run(response), response)
 
     def _context(self, params: dict[str, Any]) -> list[Stored]:
         """What a response reads: its own input where it has one, else the conversation. Raises Refusal."""
@@ -100,7 +104,9 @@ class Answering:
         context = []
         for index, item in enumerate(given):
             if isinstance(item, dict) and item.get("type") == "item_reference":
-                expect(f"response.input[{index}].id", item.get("id"), "a string")
+                if "id" not in item:
+                    raise missing(f"response.input[{index}].id")
+                expect(f"response.input[{index}].id", item["id"], "a string")
                 stored = self.session.items.get(item["id"])
                 if stored is None:
                     message = f"Item with id '{item['id']}' not found."
@@ -115,6 +121,7 @@ class Answering:
         latency = self.session.chance.uniform(0.12, 0.22) if options.latency_ms is None else options.latency_ms / 1000
         planned = (yield Think()) if self.session.staged else None
         try:
+            response.context = fitted(response.context, response.session)
             for stored in response.context:
                 if stored.audio and stored.item.get("role") == "user":
                     yield from self.session.hearing.words(stored)
@@ -128,7 +135,7 @@ class Answering:
             response.finish("failed", {"type": "failed", "error": failed.error()})
         self._after(response)
 
-    def _plan(self, response: Response, listed: Listed) -> brain.Plan:
+    def _plan(self, response: Response, listed: Listed) -> plans.Plan:
         session = response.session
         choice = session["tool_choice"]
         tools = {} if choice == "none" else {t["name"]: t for t in session["tools"] if t.get("type") == "function"}
@@ -136,25 +143,25 @@ class Answering:
         said = [_said(stored) for stored in response.context]
         own = session["instructions"] if session["instructions"] != self.session.config.session["instructions"] else ""
         if not said and own:  # the session's instructions say how to be, a response's own what to say
-            said = [brain.Said("system", own)]
+            said = [plans.Said("system", own)]
         if (plan_of_server := self.session.mcp.plan(response.context, session, listed)) is not None:
             return plan_of_server
         local = datetime.fromtimestamp(self.session.now()).astimezone()
-        plan = brain.plan(brain.Context(said, tools, forced, local))
+        plan = brain.plan(plans.Context(said, tools, forced, local))
         if session.get("parallel_tool_calls") is False:
-            plan = _one_call(plan, said, brain.Context(_asked(said), tools, forced, local))
+            plan = _one_call(plan, said, plans.Context(_asked(said), tools, forced, local))
         if not reasons(self.session.config.model):  # only the reasoning models speak before they call
-            plan = [step for step in plan if not (isinstance(step, brain.Say) and step.phase == "commentary")]
+            plan = [step for step in plan if not (isinstance(step, plans.Say) and step.phase == "commentary")]
         return plan
 
     def _after(self, response: Response) -> None:
         """A response has ended, by itself or cut."""
         if self.active is response:
             self.active = None
-            self.session.begin(self._wait_for_speech(response))
+            self.session.scripts.begin(self._wait_for_speech(response))
         if response.cost_nothing:
             return
-        self.session.begin(self._tell_rate_limits(response))
+        self.session.scripts.begin(self._tell_rate_limits(response))
         self.session.mcp.call(response)
         if self.session.playback is not None:
             self.session.playback.ended(response.id)
@@ -173,13 +180,14 @@ class Answering:
         wanted = data.get("response_id")
         found = self.active
         if wanted is not None:
-            found = next((response for response in self.session.responses() if response.id == wanted), None)
+            expect("response_id", wanted, "a string")
+            found = next((response for response in self.session.scripts.responses() if response.id == wanted), None)
         if found is None or found.done:
             raise Refusal("response_cancel_not_active", "Cancellation failed: no active response found")
         self._cancel(found, "client_cancelled")
 
     def _cancel(self, response: Response, reason: str) -> None:
-        self.session.end(response)
+        self.session.scripts.end(response)
         response.finish("cancelled", {"type": "cancelled", "reason": reason})
         self._after(response)
 
@@ -197,6 +205,9 @@ class Answering:
         yield timeout / 1000
         if quiet_since != self._disturbances or self.session.config.detection is None or self.active is not None:
             return
+        if buffer.item_id:  # somebody began to speak before this answer was asked for, and has not ended
+            buffer.let_go()
+            return
         item_id, end = self.session.ids.make("item"), max(start, int(buffer.end_ms) // FRAME_MS * FRAME_MS)
         self.session.emit(
             "input_audio_buffer.timeout_triggered", audio_start_ms=start, audio_end_ms=end, item_id=item_id
@@ -210,36 +221,47 @@ def _check_metadata(metadata: Any) -> None:
     if metadata is None:
         return
     expect("response.metadata", metadata, "an object")
-    if len(metadata) > METADATA_PAIRS:
-        raise Refusal("invalid_value", f"Invalid 'response.metadata': at most {METADATA_PAIRS} pairs.", "response.metadata")
+    if (pairs := len(metadata)) > METADATA_PAIRS:
+        raise Refusal(
+            "object_above_max_properties",
+            f"Invalid 'response.metadata': too many properties. Expected an object with at most {METADATA_PAIRS} properties, "
+            f"but got an object with {pairs} properties instead.",
+            "response.metadata",
+        )
     for key, value in metadata.items():
         here = f"response.metadata.{key}"
         expect(here, value, "a string")
-        if len(key) > METADATA_KEY or len(value) > METADATA_VALUE:
-            message = f"Invalid '{here}': at most {METADATA_KEY} characters for the key and {METADATA_VALUE} for the value."
-            raise Refusal("invalid_value", message, here)
+        if len(key) > METADATA_KEY:
+            raise Refusal(
+                "property_name_above_max_length",
+                f"Invalid property name in 'response.metadata': '{key}' is too long. Expected a property name with maximum length "
+                f"{METADATA_KEY}, but got a property name with length {len(key)} instead.",
+                "response.metadata",
+            )
+        if len(value) > METADATA_VALUE:
+            raise too_long(here, value, METADATA_VALUE)
 
 
-def _said(stored: Stored) -> brain.Said:
+def _said(stored: Stored) -> plans.Said:
     item = stored.item
     kind = {"function_call": "call", "function_call_output": "output"}.get(item["type"], item.get("role") or "other")
     text = item.get("output") if kind == "output" else stored.text
     name, arguments, call_id = (str(item.get(field) or "") for field in ("name", "arguments", "call_id"))
-    return brain.Said(kind, str(text or ""), name, arguments, call_id, tuple(images.described(item)))
+    return plans.Said(kind, str(text or ""), name, arguments, call_id, tuple(images.described(item)))
 
 
-def _asked(said: list[brain.Said]) -> list[brain.Said]:
+def _asked(said: list[plans.Said]) -> list[plans.Said]:
     """The conversation up to the last question."""
     last = max((index for index, each in enumerate(said) if each.kind == "user"), default=len(said) - 1)
     return said[: last + 1]
 
 
-def _one_call(plan: brain.Plan, said: list[brain.Said], question: brain.Context) -> brain.Plan:
+def _one_call(plan: plans.Plan, said: list[plans.Said], question: plans.Context) -> plans.Plan:
     """With ``parallel_tool_calls`` off: of several calls that a question needs, the next one."""
     since = said[len(question.said) :]
     made = sum(each.kind == "output" for each in since)
     steps = brain.plan(question) if made and since[-1].kind == "output" else plan
-    calls = [step for step in steps if isinstance(step, brain.CallTool)]
+    calls = [step for step in steps if isinstance(step, plans.CallTool)]
     if made >= len(calls):
         return plan
-    return [step for step in steps if step is calls[made] or (not made and isinstance(step, brain.Say))]
+    return [step for step in steps if step is calls[made] or (not made and isinstance(step, plans.Say))]

@@ -26,7 +26,7 @@ def number(path: str, value: Any, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise wrong_type(path, "a decimal", value)
     if not low <= value <= high:
-        raise out_of_range(path, value, low, high)
+        raise out_of_range(path, value, low, high, "decimal")
     return value
 
 
@@ -34,14 +34,24 @@ def whole(path: str, value: Any, low: int, high: int) -> int:
     """A whole number between two limits, both included."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(path, "an integer", value)
-    return int(number(path, value, low, high))
+    if not low <= value <= high:
+        raise out_of_range(path, value, low, high)
+    return value
 
 
 def one_of(path: str, value: Any, supported: tuple[Any, ...]) -> Any:
-    """One of the values there are."""
-    if value not in supported:
-        raise invalid_value(path, value, supported)
+    """One of the values there are, which are strings, and null where that is one of them."""
+    if value not in supported or isinstance(value, bool):
+        raise invalid_value(path, value, supported) if isinstance(value, str) else wrong_type(path, "a string", value)
     return value
+
+
+def kind_of(path: str, value: Any, kinds: tuple[str, ...]) -> str:
+    """The ``type`` of an object, which must be one of the kinds there are."""
+    expect(path, value, "an object")
+    if "type" not in value:
+        raise missing(f"{path}.type")
+    return str(one_of(f"{path}.type", value["type"], kinds))
 
 
 def fields(path: str, value: Any, known: tuple[str, ...]) -> None:
@@ -61,29 +71,3 @@ def typed(path: str, value: Any, known: dict[str, str], needed: str = "") -> Non
     for key, wanted in known.items():
         if wanted and value.get(key) is not None:
             expect(f"{path}.{key}", value[key], wanted)
-
-
-def mcp_tool(path: str, tool: dict[str, Any]) -> None:
-    """Raise unless an MCP tool says where its server is, and which of its tools may be used, and how."""
-    if not any(tool.get(name) for name in ("server_url", "connector_id", "tunnel_id")):
-        raise missing(f"{path}.server_url")
-    approval, allowed = tool.get("require_approval"), tool.get("allowed_tools")
-    if isinstance(approval, dict):
-        typed(f"{path}.require_approval", approval, {"always": "an object", "never": "an object"})
-        for when, wanted in approval.items():
-            _filter(f"{path}.require_approval.{when}", wanted)
-    elif approval is not None:
-        one_of(f"{path}.require_approval", approval, ("always", "never"))
-    if isinstance(allowed, list):
-        allowed = {"tool_names": allowed}
-    elif allowed is not None:
-        expect(f"{path}.allowed_tools", allowed, "an object")
-    _filter(f"{path}.allowed_tools", allowed)
-
-
-def _filter(path: str, value: dict[str, Any] | None) -> None:
-    if value is None:
-        return
-    typed(path, value, {"tool_names": "an array", "read_only": "a boolean"})
-    for index, name in enumerate(value.get("tool_names") or []):
-        expect(f"{path}.tool_names[{index}]", name, "a string")

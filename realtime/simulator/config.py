@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from realtime.simulator.checks import boolean, fields, mcp_tool, number, one_of, string, typed, whole
+from realtime.simulator import detection, offers
+from realtime.simulator.checks import boolean, fields, kind_of, number, one_of, string, typed, whole
 from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, unknown_parameter, wrong_type
 from realtime.simulator.voice import VOICES
 
@@ -68,7 +69,7 @@ class Config:
                     "format": dict(PCM),
                     "transcription": None,
                     "noise_reduction": None,
-                    "turn_detection": self._detection_defaults("server_vad"),
+                    "turn_detection": self._detection_defaults(),
                 },
                 "output": {"format": dict(PCM), "voice": "marin" if reasons(self.model) else "alloy", "speed": 1.0},
             },
@@ -76,14 +77,16 @@ class Config:
         }
 
     def _transcription_session(self, session_id: str, expires_at: int) -> dict[str, Any]:
-        detection = self._detection_defaults("server_vad")
         return {
             "type": "transcription",
             "object": "realtime.transcription_session",
             "id": session_id,
             "expires_at": expires_at,
             "audio": {
-                "input": {"format": dict(PCM), "transcription": None, "noise_reduction": None, "turn_detection": detection},
+                "input": {
+                    "format": dict(PCM), "transcription": None, "noise_reduction": None,
+                    "turn_detection": self._detection_defaults(),
+                },
             },
             "include": None,
         }
@@ -93,6 +96,13 @@ class Config:
         """Turn detection in force; None when turns are taken by hand."""
         found: dict[str, Any] | None = self.session["audio"]["input"]["turn_detection"]
         return found
+
+    @property
+    def _silence_ms(self) -> int:
+        return 500 if reasons(self.model) else 200
+
+    def _detection_defaults(self) -> dict[str, Any]:
+        return detection.defaults("server_vad", self._silence_ms, not self.transcribes)
 
     def update(self, changes: Any) -> None:
         """Take a ``session.update``. Raises Refusal, and then nothing has changed."""
@@ -119,11 +129,13 @@ class Config:
         for key, value in changes.items():
             here = f"{path}.{key}"
             place = here.split(".", 1)[1]
-            if place in ("type", "model", "id", "object", "expires_at") and key in into:
-                continue  # read-only: another model than the current one is silently ignored
+            if place in ("type", "model") and key in into:
+                string(here, value)
+                continue  # they stay: another model than the current one is silently ignored
+            if here in _NOT_OF_ONE_RESPONSE:
+                raise unknown_parameter(here)
             if place in _OBJECTS and key in into:
-                if not isinstance(value, dict):
-                    raise wrong_type(here, "an object", value)
+                expect(here, value, "an object")
                 self._merge(into[key], value, here)
             elif (check := _CHECKS.get(place)) is not None and (key in into or not self.transcribes):
                 into[key] = check(self, here, value)
@@ -133,35 +145,19 @@ class Config:
     # ── One check per field ────────────────────────────────────────────────────────────────────────────────────────
 
     def _modalities(self, path: str, value: Any) -> Any:
+        if not isinstance(value, list):
+            raise wrong_type(path, "an array of strings", value)
+        for index, name in enumerate(value):
+            one_of(f"{path}[{index}]", name, ("text", "audio"))
         if value not in (["audio"], ["text"]):
-            raise invalid_value(path, value, (["text"], ["audio"]))
+            message = f"Invalid modalities: {value}. Supported combinations are: ['text'] and ['audio']."
+            raise Refusal("invalid_value", message, path)
         return value
 
     def _instructions(self, path: str, value: Any) -> Any:
+        if value is None and path == "response.instructions":
+            return self.session["instructions"]  # so LiveKit's client asks for a response without any of its own
         return string(path, value) or INSTRUCTIONS
-
-    def _tools(self, path: str, value: Any) -> Any:
-        if not isinstance(value, list):
-            raise wrong_type(path, "an array of objects", value)
-        for index, tool in enumerate(value):
-            here = f"{path}[{index}]"
-            if not isinstance(tool, dict):
-                raise wrong_type(here, "an object", tool)
-            if tool.get("type") not in ("function", "mcp"):
-                raise invalid_value(f"{here}.type", tool.get("type"), ("function", "mcp"))
-            function = tool["type"] == "function"
-            typed(here, tool, _FUNCTION_FIELDS if function else _MCP_FIELDS, "name" if function else "server_label")
-            if not function:
-                mcp_tool(here, tool)
-        return value
-
-    def _tool_choice(self, path: str, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return one_of(path, value, ("none", "auto", "required"))
-        one_of(f"{path}.type", value.get("type"), tuple(_CHOICES))
-        known = _CHOICES[value["type"]]
-        typed(path, value, known, next(iter(known)))
-        return value
 
     def _max_tokens(self, path: str, value: Any) -> Any:
         if value == "inf":
@@ -171,17 +167,21 @@ class Config:
     def _tracing(self, path: str, value: Any) -> Any:
         if isinstance(value, dict):
             typed(path, value, {"workflow_name": "a string", "group_id": "a string", "metadata": "an object"})
-            return value
-        return one_of(path, value, ("auto", None))
+        else:
+            one_of(path, value, ("auto", None))
+        before = self.session["tracing"]
+        if value is not None and before is not None and value != before:  # the API's words for it are unconfirmed
+            raise Refusal("cannot_update_tracing", "Cannot update tracing once it has been enabled for a session.", path)
+        return value
 
     def _truncation(self, path: str, value: Any) -> Any:
         if isinstance(value, dict):
-            one_of(f"{path}.type", value.get("type"), ("retention_ratio",))
+            kind_of(path, value, ("retention_ratio",))
             typed(path, value, {"type": "", "retention_ratio": "", "token_limits": "an object"}, "retention_ratio")
             number(f"{path}.retention_ratio", value["retention_ratio"], 0, 1)
             limits = value.get("token_limits") or {}
             fields(f"{path}.token_limits", limits, ("post_instructions",))
-            if "post_instructions" in limits:
+            if limits.get("post_instructions") is not None:
                 whole(f"{path}.token_limits.post_instructions", limits["post_instructions"], 0, 10**9)
             return value
         return one_of(path, value, ("auto", "disabled"))
@@ -208,10 +208,11 @@ class Config:
 
     def _format(self, path: str, value: Any) -> Any:
         fields(path, value, ("type", "rate"))
-        one_of(f"{path}.type", value.get("type"), tuple(FORMATS))
-        if value["type"] == "audio/pcm" and value.get("rate", 24000) != 24000:
+        before = self.session["audio"][path.split(".")[-2]]["format"]
+        kind = kind_of(path, {"type": before["type"], **value}, tuple(FORMATS))
+        if kind == "audio/pcm" and value.get("rate", 24000) != 24000:
             raise invalid_value(f"{path}.rate", value["rate"], (24000,))
-        return dict(FORMATS[value["type"]])
+        return dict(FORMATS[kind])
 
     def _transcription(self, path: str, value: Any) -> Any:
         if value is None:
@@ -220,47 +221,28 @@ class Config:
         for name in ("languages", "keywords"):
             for index, word in enumerate(value.get(name) or []):
                 expect(f"{path}.{name}[{index}]", word, "a string")
+        if value.get("languages") == []:
+            message = f"Invalid '{path}.languages': empty array. Expected an array with minimum length 1, but got an empty array instead."
+            raise Refusal("empty_array", message, f"{path}.languages")
         if value.get("delay") is not None:
             one_of(f"{path}.delay", value["delay"], ("minimal", "low", "medium", "high", "xhigh"))
-        model = value.get("model") or (self.session["audio"]["input"]["transcription"] or {}).get("model")
-        if model is None:
+        before = self.session["audio"]["input"]["transcription"] or {}
+        found = {"model": None, "language": None, "prompt": None, **before, **value}
+        if found["model"] is None:
             raise missing(f"{path}.model")
-        one_of(f"{path}.model", model, TRANSCRIPTION_MODELS)
-        return {"language": None, "prompt": None, **value, "model": model}
+        one_of(f"{path}.model", found["model"], TRANSCRIPTION_MODELS)
+        return found
 
     def _noise(self, path: str, value: Any) -> Any:
         if value is None:
             return None
         fields(path, value, ("type", "strength"))
-        one_of(f"{path}.type", value.get("type"), ("near_field", "far_field"))
-        before = self.session["audio"]["input"]["noise_reduction"] or {"strength": 1}
-        return {"type": value["type"], "strength": number(f"{path}.strength", value.get("strength", before["strength"]), 0, 1)}
+        found = {"strength": 1, **(self.session["audio"]["input"]["noise_reduction"] or {}), **value}
+        kind = kind_of(path, found, ("near_field", "far_field"))
+        return {"type": kind, "strength": number(f"{path}.strength", found["strength"], 0, 1)}
 
     def _turn_detection(self, path: str, value: Any) -> Any:
-        if value is None:
-            return None
-        known = set(_DETECTION_CHECKS)
-        fields(path, value, tuple(sorted(known | {"type"})))
-        before = self.detection or {}
-        kind = one_of(f"{path}.type", value.get("type", before.get("type")), ("server_vad", "semantic_vad"))
-        defaults = self._detection_defaults(kind)
-        merged = {**defaults, **{k: v for k, v in before.items() if before.get("type") == kind}}
-        for key, given in value.items():
-            if self.transcribes and key in _OF_RESPONSES:
-                _DETECTION_CHECKS[key](f"{path}.{key}", given)
-                continue  # the schema knows it here too; without responses it means nothing, and is not told
-            if key not in defaults:
-                raise unknown_parameter(f"{path}.{key}")
-            merged[key] = given if key == "type" else _DETECTION_CHECKS[key](f"{path}.{key}", given)
-        return merged
-
-    def _detection_defaults(self, kind: str) -> dict[str, Any]:
-        create = {} if self.transcribes else {"create_response": True, "interrupt_response": True}
-        if kind == "semantic_vad":
-            return {"type": kind, "eagerness": "auto", **create}
-        silence = 500 if reasons(self.model) else 200
-        own = {"threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": silence}
-        return {"type": kind, **own, **({} if self.transcribes else {"idle_timeout_ms": None}), **create}
+        return detection.merged(path, value, self.detection, self._silence_ms, not self.transcribes)
 
     def _voice(self, path: str, value: Any) -> Any:
         if isinstance(value, dict):  # a custom voice; sessions tell of it by its id, as of any other
@@ -275,9 +257,6 @@ class Config:
     def _speed(self, path: str, value: Any) -> Any:
         return float(number(path, value, 0.25, 1.5))
 
-    def _bool(self, path: str, value: Any) -> Any:
-        return boolean(path, value)
-
 
 def _check_streaming(input_: dict[str, Any]) -> None:
     """In a transcription session the streaming models take turns by hand (guide; the API's words are unconfirmed)."""
@@ -287,20 +266,9 @@ def _check_streaming(input_: dict[str, Any]) -> None:
         raise Refusal("invalid_value", message, "session.audio.input.turn_detection")
 
 
-_OF_RESPONSES = ("idle_timeout_ms", "create_response", "interrupt_response")
-"""Fields of turn detection that say when to answer."""
+_NOT_OF_ONE_RESPONSE = {"response.audio.input", "response.audio.output.speed"}
+"""What a session has and a response cannot have of its own (protocol 2.2)."""
 _OBJECTS = {"audio", "audio.input", "audio.output"}
-_FUNCTION_FIELDS = {"type": "", "name": "a string", "description": "a string", "parameters": "an object"}
-_MCP_FIELDS = {
-    "type": "", "server_label": "a string", "server_url": "a string", "connector_id": "a string", "tunnel_id": "a string",
-    "authorization": "a string", "headers": "an object", "server_description": "a string", "allowed_tools": "",
-    "require_approval": "", "defer_loading": "a boolean", "allowed_callers": "an array",
-}  # fmt: skip
-_CHOICES = {
-    "function": {"name": "a string", "type": ""},
-    "mcp": {"server_label": "a string", "name": "a string", "type": ""},
-}
-"""Fields of the objects that ``tool_choice`` may be, the necessary one first."""
 _TRANSCRIPTION_FIELDS = {
     "model": "a string", "language": "a string", "languages": "an array", "keywords": "an array", "prompt": "a string",
     "delay": "a string",
@@ -308,9 +276,9 @@ _TRANSCRIPTION_FIELDS = {
 _CHECKS: dict[str, Check] = {
     "output_modalities": Config._modalities,
     "instructions": Config._instructions,
-    "tools": Config._tools,
-    "tool_choice": Config._tool_choice,
-    "parallel_tool_calls": Config._bool,
+    "tools": lambda config, path, value: offers.tools(path, value),
+    "tool_choice": lambda config, path, value: offers.tool_choice(path, value),
+    "parallel_tool_calls": lambda config, path, value: boolean(path, value),
     "max_output_tokens": Config._max_tokens,
     "tracing": Config._tracing,
     "truncation": Config._truncation,
@@ -324,13 +292,4 @@ _CHECKS: dict[str, Check] = {
     "audio.output.format": Config._format,
     "audio.output.voice": Config._voice,
     "audio.output.speed": Config._speed,
-}
-_DETECTION_CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "threshold": lambda path, value: number(path, value, 0, 1),
-    "prefix_padding_ms": lambda path, value: whole(path, value, 0, 10_000),
-    "silence_duration_ms": lambda path, value: whole(path, value, 0, 30_000),
-    "idle_timeout_ms": lambda path, value: None if value is None else whole(path, value, 5_000, 30_000),
-    "eagerness": lambda path, value: one_of(path, value, ("low", "medium", "high", "auto")),
-    "create_response": boolean,
-    "interrupt_response": boolean,
 }

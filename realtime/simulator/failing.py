@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from realtime.simulator import brain
+from realtime.simulator import plans
 from realtime.simulator.items import Stored
-from realtime.simulator.responses import WorkFailed
+from realtime.simulator.work import WorkFailed
 
 ERRORS = {
     "insufficient_quota": {
@@ -26,13 +26,24 @@ ERRORS = {
         "message": "Rate limit reached for gpt-realtime in organization org-simulator on requests per day (RPD): Limit 1000, "
         "Used 1000, Requested 1. Please try again in 1m26.4s.",
     },
+    "inference_rate_limit_exceeded": {
+        "type": "invalid_request_error",
+        "code": "inference_rate_limit_exceeded",
+        "message": "The model is used by too many at the moment. Please try again later.",
+    },
+    "model_not_found": {
+        "type": "invalid_request_error",
+        "code": "model_not_found",
+        "message": "The model does not exist or you do not have access to it.",
+    },
     "server_error": {
         "type": "server_error",
         "code": "server_error",
         "message": "The server had an error while processing your request. Sorry about that!",
     },
 }
-"""The ``error`` of ``status_details``, by its code."""
+"""The ``error`` of ``status_details``, by its code. ``inference_rate_limit_exceeded`` and ``model_not_found`` have been met
+(protocol 2.4); their types and words are unconfirmed."""
 CONTENT_FILTER = "content_filter"
 METADATA_KEY = "simulator"
 _PLEASE = re.compile(r"\bplease fail\b(?: with (?:an? )?(\w+))?", re.IGNORECASE)
@@ -59,6 +70,6 @@ def wanted(metadata: dict[str, str] | None, session: dict[str, Any], context: li
     return ""
 
 
-def content_filter() -> brain.Plan:
+def content_filter() -> plans.Plan:
     """An answer that is broken off."""
-    return [brain.Say("I was about to say something that I"), brain.BreakOff()]
+    return [plans.Say("I was about to say something that I"), plans.BreakOff()]

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from realtime.simulator import brain
+from realtime.simulator import plans
 from realtime.simulator.ids import ALPHABET
 from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.wire import Frame
@@ -43,7 +43,7 @@ class Fault:
         """The session's options as the fault has them."""
         return options
 
-    def plan(self) -> brain.Plan | None:
+    def plan(self) -> plans.Plan | None:
         """What the next response says; None: whatever it likes."""
         return None
 

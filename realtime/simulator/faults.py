@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from realtime.events import Event, parse
-from realtime.simulator import brain, failing
+from realtime.simulator import failing, plans
 from realtime.simulator.fault import Fault, FaultError, Passed
 from realtime.simulator.mangling import (
     Duplicates,
@@ -164,13 +164,13 @@ class _FailingResponses(Fault):
     code = ""
     _count = 0
 
-    def plan(self) -> brain.Plan | None:
+    def plan(self) -> plans.Plan | None:
         """Fail when it is this one's turn."""
         self._count += 1
         if self._count % int(self.amount):
             return None
         self.note(f"response {self._count} fails with {self.code}")
-        return [brain.Fail(dict(failing.ERRORS[self.code]))]
+        return [plans.Fail(dict(failing.ERRORS[self.code]))]
 
 
 class RateLimit(_FailingResponses):

@@ -119,9 +119,9 @@ def refused_by_http(status: int) -> Refused:
 
 
 def posted(path: str, options: SimulatorOptions) -> str:
-    """What is posted to a path, ``client_secrets`` or the beta's ``sessions``; empty: nothing."""
+    """What is posted to a path: ``client_secrets``, the beta's ``sessions`` or ``transcription_sessions``; empty: nothing."""
     root, _, name = path.rpartition("/")
-    known = ("client_secrets", "sessions") if options.allow_beta else ("client_secrets",)
+    known = ("client_secrets", "sessions", "transcription_sessions") if options.allow_beta else ("client_secrets",)
     return name if root in PATHS and name in known else ""
 
 

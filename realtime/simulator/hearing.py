@@ -11,12 +11,13 @@ from realtime.audio import to_pcm24
 from realtime.simulator.buffer import InputBuffer, SpeechStarted, SpeechStopped
 from realtime.simulator.items import Stored, user_speech
 from realtime.simulator.refusals import Refusal, expect, missing
-from realtime.simulator.responses import Hear, Speak
 from realtime.simulator.transcribing import Transcribing
+from realtime.simulator.work import Hear, Speak
 
 if TYPE_CHECKING:
     from realtime.simulator.session import SimulatedSession
 
+_NAMES = {"audio/pcm": "mono PCM16 at 24kHz", "audio/pcmu": "mono G.711 u-law at 8kHz", "audio/pcma": "mono G.711 a-law at 8kHz"}
 LARGEST_APPEND = 15 * 1024 * 1024
 """Bytes of sound in one append."""
 
@@ -49,13 +50,15 @@ class Hearing:
 
     def decoded(self, audio: str, path: str) -> bytes:
         """Base64 in the session's input format → PCM16 24 kHz. Raises Refusal."""
+        kind = self.session.config.session["audio"]["input"]["format"]["type"]
         if len(audio) * 3 // 4 > LARGEST_APPEND:
             raise Refusal("invalid_value", f"Invalid '{path}': at most 15 MiB of audio fit into one event.", path)
         try:
             sound = base64.b64decode(audio, validate=True)
         except (binascii.Error, ValueError):
-            raise Refusal("invalid_value", f"Invalid '{path}'. Expected base64-encoded audio bytes.", path) from None
-        return to_pcm24(sound, self.session.config.session["audio"]["input"]["format"]["type"])
+            message = f"Invalid '{path}'. Expected base64-encoded audio bytes ({_NAMES[kind]}) but got an invalid value."
+            raise Refusal("invalid_value", message, path) from None
+        return to_pcm24(sound, kind)
 
     def _speech_started(self, found: SpeechStarted) -> None:
         self.session.answering.disturb()

@@ -1,9 +1,10 @@
-"""Plain HTTP on the WebSocket's port: websockets reads only GET, so the rest is read here, with httpx's own h11."""
+"""Plain HTTP on the WebSocket's port: websockets reads only handshakes, so the rest is read here, with h11."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -11,10 +12,16 @@ from typing import Any
 
 import h11
 from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.http11 import Request
+from websockets.streams import StreamReader
 
 LARGEST_BODY = 1024 * 1024
 """Bytes of a request's body."""
+LARGEST_HEAD = 16 * 1024
+"""Bytes of a request's line and headers; h11 allows as many."""
 _GET = b"GET "
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ class Exchange:
     @property
     def heard_all(self) -> bool:
         """The client has said all it wanted to; while it talks, hanging up would cost it the answer."""
-        return self._connection.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
+        return self._connection.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
 
     def receive(self, data: bytes) -> bytes:
         """Take bytes of the client, none at its end. Returns bytes for it; whatever comes, nothing raises."""
@@ -67,7 +74,8 @@ class Exchange:
             self._connection.receive_data(data)
             return self._go_on()
         except h11.RemoteProtocolError as error:
-            return self._say(failure(error.error_status_hint, f"This request is not HTTP/1.1: {error}."))
+            what = str(error).partition(":")[0]  # behind the colon h11 repeats what came
+            return self._say(failure(error.error_status_hint, f"This request is not HTTP/1.1: {what}."))
 
     def _go_on(self) -> bytes:
         while True:
@@ -108,29 +116,53 @@ def _asked(request: h11.Request, body: bytes) -> Asked:
     return Asked(request.method.decode("ascii"), request.target.decode("latin-1"), headers, body)
 
 
+def undecided(first: bytes) -> bool:
+    """Whether more must come before it can be told what these first bytes of a client are."""
+    if not _GET.startswith(first[: len(_GET)]):
+        return False
+    return len(first) <= LARGEST_HEAD and _END_OF_HEAD.search(first) is None
+
+
+def opens_websocket(first: bytes) -> bool:
+    """Whether websockets can read these first bytes of a client as a handshake; it need not be a good one."""
+    reader = StreamReader()
+    reader.feed_data(first)
+    try:
+        next(Request.parse(reader.read_line))
+    except StopIteration as read:
+        request: Request = read.value
+        keys = request.headers.get_all("Sec-WebSocket-Key")
+        wanted = "websocket" in ",".join(request.headers.get_all("Upgrade")).lower()
+        return wanted and request.path.isascii() and all(key.isascii() for key in keys)
+    except Exception:  # noqa: BLE001  (whatever websockets has against it, as websockets itself catches it: then it is no handshake)
+        return False
+    return False  # it has no end
+
+
 class Door(ServerConnection):
-    """A connection of a WebSocket server that answers what is no GET by itself, and hangs up.
+    """A connection of a WebSocket server that answers what is no WebSocket's handshake by itself, and hangs up.
 
     How long a client may take is the server's ``open_timeout``, as for a handshake.
     """
 
     answer: Callable[[Asked], Answer]
-    """Asked for whatever is no GET."""
+    """Asked for whatever is no handshake."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.exchange: Exchange | None = None
-        self.is_get = False
+        self.opens = False
         self._first = b""
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the client: the first four say whose they are."""
-        if not self.is_get and self.exchange is None:
+        """Bytes of the client: the first of them say whose they are."""
+        if not self.opens and self.exchange is None:
             data = self._first = self._first + data
-            if data != _GET and _GET.startswith(data):
+            if undecided(data):
                 return
-            self.is_get = data.startswith(_GET)
-            self.exchange = None if self.is_get else Exchange(self.answer)
+            self.opens = opens_websocket(data)
+            self.exchange = None if self.opens else Exchange(self.answer)
+            self._first = b""
         if self.exchange is None:
             super().data_received(data)
         else:
@@ -155,7 +187,11 @@ class Door(ServerConnection):
         """The WebSocket's handshake; after plain HTTP there is none, and websockets drops what is not open."""
         await asyncio.wait([self.request_rcvd, self.connection_lost_waiter], return_when=asyncio.FIRST_COMPLETED)
         if self.exchange is None:
-            await super().handshake(*arguments, **named)
+            try:
+                await super().handshake(*arguments, **named)
+            except (InvalidHandshake, ConnectionClosed) as error:
+                # The client's mistake, which it has been told, or it has gone: no error of ours for the log.
+                self.logger.debug("no WebSocket was opened: %s", error)
 
 
 def door(answer: Callable[[Asked], Answer]) -> type[Door]:

@@ -27,8 +27,13 @@ class Ids:
         """``call_`` and sixteen characters: a function call's id holds no time."""
         return f"call_{self.random(16)}"
 
+    def padding(self, delta: str) -> str:
+        """``obfuscation`` of a textual delta: together a multiple of 16 characters, so that nobody can guess the words
+        from the sizes on the wire. Of deltas of 16 and more it is unconfirmed."""
+        return self.random(-len(delta) % 16)
+
     def random(self, length: int) -> str:
-        """Characters of chance; also what pads textual deltas (``obfuscation``)."""
+        """Characters of chance."""
         return "".join(self.chance.choices(ALPHABET, k=length))
 
 

@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from realtime.audio import duration_ms
-from realtime.simulator import images, usage
-from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, no_item, unknown_parameter, wrong_type
+from realtime.simulator import usage
+from realtime.simulator.refusals import Refusal, no_item, out_of_range
 
+MOST_ITEMS = 10_000
+"""Items a conversation holds."""
+MOST_CHARACTERS = 64 * 1024 * 1024
+"""Characters of text in them; a data URI of an image is text, and one frame holds up to 32 MiB.
+
+Beyond either bound the oldest items leave, and no event names them: so the API drops the oldest from the model's context
+(``truncation`` auto). Whether it bounds the conversation itself is unconfirmed.
+"""
+READ_WITH = 32
+"""Beginnings that the model's cache holds."""
 KEPT_AUDIO = 32 * 1024 * 1024
 """Bytes of sound a session keeps for ``conversation.item.retrieve``; the oldest goes first."""
-_CONTENT = {
-    "user": ("input_text", "input_audio", "input_image"),
-    "system": ("input_text",),
-    "assistant": ("output_text", "output_audio"),
-}
-_PART_FIELDS = {
-    "input_text": {"text": "a string"},
-    "input_audio": {"audio": "a string", "transcript": "a string"},
-    "input_image": {"image_url": "a string", "detail": "a string"},
-    "output_text": {"text": "a string"},
-    "output_audio": {"transcript": "a string"},
-}
-_CALL = {"name": "a string", "arguments": "a string"}
-_MCP_CALL = {"server_label": "a string", **_CALL}
-_NEEDED = {
-    "message": {"role": "a string", "content": "an array"},
-    "function_call": _CALL,
-    "function_call_output": {"call_id": "a string", "output": "a string"},
-    "mcp_approval_response": {"approval_request_id": "a string", "approve": "a boolean"},
-    "mcp_list_tools": {"server_label": "a string", "tools": "an array"},
-    "mcp_call": _MCP_CALL,
-    "mcp_approval_request": _MCP_CALL,
-}
-_ALLOWED = {
-    "message": {"phase": "a string"},
-    "function_call": {"call_id": "a string"},
-    "mcp_approval_response": {"reason": "a string"},
-    "mcp_call": {"approval_request_id": "a string", "output": "a string", "error": "an object"},
-}
-_ALWAYS_ALLOWED = {"type": "a string", "id": "a string", "object": "a string", "status": "a string"}
-"""Fields of each type of item, and their JSON types."""
 
 
 @dataclass(slots=True)
@@ -57,13 +37,26 @@ class Stored:
     audio_ms: float = 0.0
     heard: str | None = None
     """Of a user's speech: the words, once the ears have made them out."""
-    cached: bool = field(default=False)
-    """A response has read it before."""
+    cached: bool = False
+    """A response has read it before, in this form and place."""
+    cut_ms: int | None = None
+    """Where the client cut it while it was still being spoken."""
+    left_out: bool = False
+    """The conversation is too long for the model, which no longer reads this."""
+    characters: int = 0
+    """Of text in it, as far as it counts against the bound."""
+    _tokens: dict[str, int] | None = field(default=None, repr=False)
 
     @property
     def tokens(self) -> dict[str, int]:
-        """What reading it costs."""
-        return usage.item_tokens(self.item, self.audio_ms)
+        """What reading it costs, once it has its final form."""
+        if self._tokens is None:
+            self._tokens = usage.item_tokens(self.item, self.audio_ms)
+        return self._tokens
+
+    def changed(self) -> None:
+        """It reads otherwise than before."""
+        self.cached, self._tokens = False, None
 
     @property
     def text(self) -> str:
@@ -79,6 +72,10 @@ class Items:
     def __init__(self) -> None:
         self._items: dict[str, Stored] = {}
         self._order: list[str] = []
+        self.read_with: deque[int] = deque(maxlen=READ_WITH)
+        """Hashes of the instructions and tools with which it was read: what the model's cache begins with."""
+        self._audio_bytes = 0
+        self._characters = 0
         self.first = ""
         """Id of the conversation's very first item; it matters for a quirk, see ``predecessor_when_done``."""
 
@@ -89,6 +86,10 @@ class Items:
         """One item, or None."""
         return self._items.get(item_id)
 
+    def holds_call(self, call_id: str) -> bool:
+        """Whether a function was called by this id."""
+        return any(s.item.get("call_id") == call_id and s.item["type"] == "function_call" for s in self._items.values())
+
     @property
     def last(self) -> str | None:
         """Id of the last item, which the next one follows."""
@@ -96,7 +97,7 @@ class Items:
 
     def predecessor(self, item_id: str) -> str | None:
         """The item before; None for the first."""
-        index = self._order.index(item_id)
+        index = len(self._order) - 1 if self._order[-1] == item_id else self._order.index(item_id)
         return self._order[index - 1] if index else None
 
     def predecessor_when_done(self, item_id: str) -> str | None:
@@ -111,7 +112,8 @@ class Items:
     def add(self, stored: Stored, previous_item_id: str | None = None) -> None:
         """Place an item: after the one named, at the beginning for ``root``, else at the end. Raises Refusal."""
         item_id = stored.item["id"]
-        others = [other for other in self._order if other != item_id]  # duplicate ids are reportedly not refused
+        taken = item_id in self._items  # duplicate ids are reportedly not refused: the new item takes the old one's place
+        others = [other for other in self._order if other != item_id] if taken else self._order
         if previous_item_id == "root":
             index = 0
         elif previous_item_id is None:
@@ -123,18 +125,44 @@ class Items:
                 "item_create_invalid_previous_item_id",
                 f"Error adding item: the previous item with id '{previous_item_id}' does not exist.",
             )
-        self._order = others
+        if taken:
+            self.delete(item_id)
         self._items[item_id] = stored
         self._order.insert(index, item_id)
         self.first = self.first or item_id
-        self._forget_old_audio()
+        self._weigh(stored)
+        while len(self._order) > MOST_ITEMS or (self._characters > MOST_CHARACTERS and len(self._order) > 1):
+            self.delete(self._order[0] if self._order[0] != item_id else self._order[1])
+
+    def complete(self, stored: Stored, item: dict[str, Any], audio: bytes) -> None:
+        """What was being made has its final form."""
+        self._audio_bytes -= len(stored.audio)
+        stored.item, stored.audio, stored.audio_ms = item, audio, duration_ms(audio)
+        stored.changed()
+        self._weigh(stored)
+        if stored.cut_ms is not None:
+            self._cut(stored, stored.cut_ms)
+
+    def _weigh(self, stored: Stored) -> None:
+        """Count what an item holds, and let go what is too much."""
+        characters = _characters(stored.item)
+        self._characters += characters - stored.characters
+        stored.characters = characters
+        self._audio_bytes += len(stored.audio)
+        if self._audio_bytes > KEPT_AUDIO:
+            self._forget_old_audio()
 
     def delete(self, item_id: str) -> None:
         """Take an item out. Raises Refusal."""
         if item_id not in self._items:
             raise no_item("delete", item_id)
-        del self._items[item_id]
-        self._order.remove(item_id)
+        stored, index = self._items.pop(item_id), self._order.index(item_id)
+        del self._order[index]
+        self._characters -= stored.characters
+        self._audio_bytes -= len(stored.audio)
+        stored.characters = 0
+        for behind in self._order[index:]:  # what the model reads from here on, it has not read in this order
+            self._items[behind].cached = False
 
     def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> None:
         """Cut an assistant's speech to what was heard; its transcript leaves the context. Raises Refusal."""
@@ -143,16 +171,27 @@ class Items:
             raise no_item("truncate", item_id)
         content = stored.item.get("content") or []
         part = content[content_index] if 0 <= content_index < len(content) else {}
-        if stored.item.get("role") != "assistant" or part.get("type") != "output_audio":
+        being_spoken = stored.generated and not content and stored.audio_ms > 0 and content_index == 0
+        if stored.item.get("role") != "assistant" or not (part.get("type") == "output_audio" or being_spoken):
             raise Refusal("unsupported_content_type", "Only model output audio messages can be truncated")
         if audio_end_ms < 0:
-            raise Refusal("invalid_value", f"Invalid value: {audio_end_ms}. 'audio_end_ms' must be 0 or more.", "audio_end_ms")
+            raise out_of_range("audio_end_ms", audio_end_ms, 0, stored.audio_ms)
         if audio_end_ms > stored.audio_ms:
             message = f"Audio content of {stored.audio_ms:.0f}ms is already shorter than {audio_end_ms}ms"
             raise Refusal("invalid_value", message)
-        stored.audio_ms = audio_end_ms
-        stored.audio = stored.audio[: audio_end_ms * 48]
-        part["transcript"] = ""
+        if being_spoken:  # what follows was not heard, either: many clients cut first and cancel then
+            stored.cut_ms = audio_end_ms
+        else:
+            self._cut(stored, audio_end_ms)
+
+    def _cut(self, stored: Stored, end_ms: int) -> None:
+        self._audio_bytes -= len(stored.audio)
+        stored.audio_ms = min(end_ms, stored.audio_ms)
+        stored.audio = stored.audio[: end_ms * 48]
+        for part in stored.item["content"]:
+            part["transcript"] = ""
+        stored.changed()
+        self._weigh(stored)
 
     def retrieve(self, item_id: str, encode: Callable[[bytes], str]) -> dict[str, Any]:
         """The stored form, with its sound while that is kept. Raises Refusal."""
@@ -166,75 +205,20 @@ class Items:
         return item
 
     def _forget_old_audio(self) -> None:
-        spare = sum(len(stored.audio) for stored in self) - KEPT_AUDIO
         for stored in self:
-            if spare <= 0:
+            if self._audio_bytes <= KEPT_AUDIO:
                 return
-            spare -= len(stored.audio)
+            self._audio_bytes -= len(stored.audio)
             stored.audio = b""
 
 
-def check(item: Any, path: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """A client's item as it will be stored, and the base64 texts of its sound by their paths.
-
-    Raises Refusal, naming the field.
-    """
-    if item is None:
-        raise missing(path)
-    expect(path, item, "an object")
-    kind = item.get("type")
-    if kind is None:
-        raise missing(f"{path}.type")
-    if not isinstance(kind, str) or kind not in _NEEDED:
-        raise invalid_value(f"{path}.type", kind, _NEEDED)
-    _check_fields(item, path, {**_ALWAYS_ALLOWED, **_NEEDED[kind], **_ALLOWED.get(kind, {})}, tuple(_NEEDED[kind]))
-    if kind == "mcp_list_tools":
-        for index, tool in enumerate(item["tools"]):
-            expect(f"{path}.tools[{index}]", tool, "an object")
-            for name, wanted in (("name", "a string"), ("input_schema", "an object")):
-                expect(f"{path}.tools[{index}].{name}", tool.get(name), wanted)
-    if kind != "message":
-        return item, {}
-    role = item["role"]
-    if role not in _CONTENT:
-        raise invalid_value(f"{path}.role", role, _CONTENT)
-    if item.get("phase") not in (None, "commentary", "final_answer"):
-        raise invalid_value(f"{path}.phase", item["phase"], ("commentary", "final_answer"))
-    audio = {}
-    for index, part in enumerate(item["content"]):
-        here = f"{path}.content[{index}]"
-        _check_part(part, role, here)
-        if part.get("audio"):
-            audio[f"{here}.audio"] = part["audio"]
-    return {**item, "content": [{k: v for k, v in part.items() if k != "audio"} for part in item["content"]]}, audio
-
-
-def _check_part(part: Any, role: str, path: str) -> None:
-    expect(path, part, "an object")
-    kind = part.get("type")
-    if kind not in _CONTENT[role]:
-        raise invalid_value(f"{path}.type", kind, _CONTENT[role])
-    if kind == "output_audio" and "audio" in part:
-        raise Refusal("invalid_value", "Assistant audio cannot be seeded, only text.", f"{path}.audio")
-    needed = {"input_text": ("text",), "output_text": ("text",), "input_image": ("image_url",)}.get(str(kind), ())
-    _check_fields(part, path, {"type": "a string", **_PART_FIELDS[kind]}, needed)
-    if part.get("detail") not in (None, "auto", "low", "high"):
-        raise invalid_value(f"{path}.detail", part["detail"], ("auto", "low", "high"))
-    if kind == "input_image" and not images.is_image(part["image_url"]):
-        message = f"Invalid '{path}.image_url'. Expected a base64-encoded data URI of a PNG or JPEG image."
-        raise Refusal("invalid_value", message, f"{path}.image_url")
-
-
-def _check_fields(value: dict[str, Any], path: str, known: dict[str, str], needed: tuple[str, ...]) -> None:
-    """Raise Refusal unless these are the value's fields; null stands for one that is absent."""
-    for key in value:
-        if key not in known:
-            raise unknown_parameter(f"{path}.{key}")
-    for key, wanted in known.items():
-        if value.get(key) is not None:
-            expect(f"{path}.{key}", value[key], wanted)
-        elif key in needed:
-            raise missing(f"{path}.{key}") if key not in value else wrong_type(f"{path}.{key}", wanted, None)
+def _characters(value: Any) -> int:
+    """Of all strings in a JSON value."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(name) + _characters(inner) for name, inner in value.items())
+    return sum(map(_characters, value)) if isinstance(value, list) else 0
 
 
 def user_speech(item_id: str, pcm: bytes) -> Stored:

@@ -13,9 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from realtime.simulator import brain
+from realtime.simulator import plans
 from realtime.simulator.items import Stored
-from realtime.simulator.responses import Output, Response, Script
+from realtime.simulator.outputs import Output
+from realtime.simulator.responses import Response
+from realtime.simulator.work import Script
 
 if TYPE_CHECKING:
     from realtime.simulator.session import SimulatedSession
@@ -24,6 +26,7 @@ LISTING = 0.08
 """Seconds a server takes to list its tools."""
 CALLING = 0.25
 """Seconds a server takes to answer a call: after response.done and the rate limits, as recorded."""
+_WORD = re.compile(r"[\w-]+")
 _DICE = re.compile(r"\b([1-9]\d?)?d([1-9]\d{0,2})\b", re.IGNORECASE)
 
 
@@ -112,11 +115,14 @@ class Mcp:
         self._offered: set[str] = set()
 
     def offer(self, tools: list[dict[str, Any]]) -> None:
-        """Tools have been put in force: list those of servers that are new."""
+        """Tools have been put in force: list those of servers that are new, and forget those that are gone."""
+        in_force = {_key(tool) for tool in tools if tool.get("type") == "mcp"}
+        self._offered &= in_force
+        self.listed = {key: found for key, found in self.listed.items() if key in in_force}
         for tool in tools:
             if tool.get("type") == "mcp" and _key(tool) not in self._offered:
                 self._offered.add(_key(tool))
-                self.session.begin(self._list(tool))
+                self.session.scripts.begin(self._list(tool))
 
     def _list(self, tool: dict[str, Any]) -> Script:
         session, items = self.session, self.session.items
@@ -134,7 +140,8 @@ class Mcp:
         else:
             allowed = tool.get("allowed_tools")
             tools = tuple(each for each in found if allowed is None or _matches(each, allowed))
-            self.listed = {**self.listed, _key(tool): tools}
+            if _key(tool) in self._offered:  # else it was taken away meanwhile
+                self.listed = {**self.listed, _key(tool): tools}
             item["tools"] = [each.listed() for each in tools]
         session.emit(f"mcp_list_tools.{'failed' if found is None else 'completed'}", item_id=item["id"])
         if items.get(item["id"]) is stored:
@@ -142,7 +149,7 @@ class Mcp:
 
     # ── What the model does with them ──────────────────────────────────────────────────────────────────────────────
 
-    def plan(self, context: list[Stored], session: dict[str, Any], listed: Listed) -> brain.Plan | None:
+    def plan(self, context: list[Stored], session: dict[str, Any], listed: Listed) -> plans.Plan | None:
         """What a response says or calls because of these servers; None: nothing, they are not concerned.
 
         ``listed`` are the tools as the response found them when it was created; what is listed later it does not use.
@@ -150,16 +157,16 @@ class Mcp:
         items = [stored.item for stored in context]
         last = items[-1] if items else {}
         if last.get("type") == "mcp_call":
-            return [brain.Say(_told(last))]
+            return [plans.Say(_told(last))]
         choice = session["tool_choice"]
         offers = [tool for tool in session["tools"] if tool.get("type") == "mcp"]
         if last.get("type") == "mcp_approval_response":
             asked = next((item for item in items if item.get("id") == last["approval_request_id"]), None)
             if asked is None or asked["type"] != "mcp_approval_request":
-                return [brain.Say("I did not ask for that.")]
+                return [plans.Say("I did not ask for that.")]
             if not last["approve"]:
-                return [brain.Say(f"All right, I will not call {asked['name']}.")]
-            return [brain.CallServer(asked["server_label"], asked["name"], asked["arguments"], False, asked["id"])]
+                return [plans.Say(f"All right, I will not call {asked['name']}.")]
+            return [plans.CallServer(asked["server_label"], asked["name"], asked["arguments"], False, asked["id"])]
         if choice == "none" or last.get("role") != "user":
             return None
         question = context[-1].text
@@ -170,7 +177,8 @@ class Mcp:
                 forced = choice.get("server_label") == offer["server_label"]
                 wanted = [tool for tool in tools if forced and choice.get("name") in (None, tool.name)]
             else:
-                wanted = [tool for tool in tools if re.search(rf"\b{tool.name}\b", question, re.IGNORECASE)]
+                words = set(_WORD.findall(question.lower()))  # no pattern is made of a tool's name
+                wanted = [tool for tool in tools if tool.name.lower() in words]
                 wanted = wanted or list(tools if any_server else ())
             if wanted:
                 return [_call(offer, wanted[0], question)]
@@ -178,31 +186,32 @@ class Mcp:
 
     def call(self, response: Response) -> None:
         """A response has ended: now the servers are called."""
-        for output in response.calls:
-            self.session.begin(self._run(response, output))
+        for output in response.outputs.calls:
+            label, name = output.item["server_label"], output.item["name"]
+            offers = (tool for tool in response.session["tools"] if tool.get("server_label") == label)
+            tools = [tool for offer in offers for tool in self.listed.get(_key(offer), ()) if tool.name == name]
+            self.session.scripts.begin(self._run(response, output, tools))
 
-    def _run(self, response: Response, output: Output) -> Script:
+    def _run(self, response: Response, output: Output, tools: list[ServerTool]) -> Script:
         yield CALLING
-        label, name = output.item["server_label"], output.item["name"]
-        offers = (tool for tool in response.session["tools"] if tool.get("server_label") == label)
-        tools = [tool for offer in offers for tool in self.listed.get(_key(offer), ()) if tool.name == name]
         try:
             if not tools:
-                raise ToolFailed({"type": "protocol_error", "code": -32602, "message": f"Unknown tool: {name}"})
+                message = f"Unknown tool: {output.item['name']}"
+                raise ToolFailed({"type": "protocol_error", "code": -32602, "message": message})
             answer = tools[0].run(_object(output.item["arguments"]), self.session.chance)
         except ToolFailed as failure:
-            response.tell_called(output, {"error": failure.args[0]})
+            response.outputs.tell_called(output, {"error": failure.args[0]})
         else:
-            response.tell_called(output, {"output": json.dumps(answer)})
+            response.outputs.tell_called(output, {"output": json.dumps(answer)})
 
 
 def _key(tool: dict[str, Any]) -> str:
     return json.dumps({key: tool[key] for key in sorted(tool) if key != "require_approval"}, sort_keys=True)
 
 
-def _call(offer: dict[str, Any], tool: ServerTool, question: str) -> brain.CallServer:
+def _call(offer: dict[str, Any], tool: ServerTool, question: str) -> plans.CallServer:
     arguments = json.dumps(tool.read(question), separators=(",", ":"))
-    return brain.CallServer(offer["server_label"], tool.name, arguments, _needs_approval(tool, offer.get("require_approval")))
+    return plans.CallServer(offer["server_label"], tool.name, arguments, _needs_approval(tool, offer.get("require_approval")))
 
 
 def _needs_approval(tool: ServerTool, wanted: Any) -> bool:

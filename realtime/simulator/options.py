@@ -21,6 +21,8 @@ class SimulatorOptions:
     """The same seed and the same conversation give the same ids and delays."""
     session_seconds: int = 3600
     """After this a session ends, as the API's do."""
+    ping_seconds: float = 20.0
+    """How often clients are pinged, as the API pings; who does not answer the next 20 s is closed with 1011."""
     require_key: str | None = None
     """The only key let in; None lets everybody in."""
     voice: Literal["auto", "espeak", "tone"] = "auto"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from realtime.audio import duration_ms
 
 if TYPE_CHECKING:
-    from realtime.simulator.responses import Script
     from realtime.simulator.session import SimulatedSession
+    from realtime.simulator.work import Script
 
 CLEARING = 0.05
 """Seconds until a buffer that was cleared is silent; the rest of the response's events come first, as recorded."""
@@ -45,14 +45,14 @@ class Playback:
     def ended(self, response_id: str) -> None:
         """A response has ended; when its sound has been played, that is told."""
         if self._now is not None and self._now.response_id == response_id:
-            self.session.begin(self._drain(self._now))
+            self.session.scripts.begin(self._drain(self._now))
 
     def clear(self) -> None:
         """Stop playing: ``output_audio_buffer.clear``, or somebody speaks. The item keeps what was heard."""
         if self._now is not None:
             played, self._now = self._now, None
             heard = min(played.ms, (self.session.clock() - played.began) * 1000)
-            self.session.begin(self._cleared(played, max(0, int(heard))))
+            self.session.scripts.begin(self._cleared(played, max(0, int(heard))))
 
     def _drain(self, played: _Played) -> Script:
         yield max(CLEARING, played.began + played.ms / 1000 - self.session.clock())

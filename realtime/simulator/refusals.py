@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,15 +47,29 @@ def wrong_type(path: str, wanted: str, value: object) -> Refusal:
 
 def invalid_value(path: str, value: object, supported: Iterable[object]) -> Refusal:
     """A value that is not one of those there are."""
-    names = [f"'{value}'" if isinstance(value, str) else str(value) for value in supported]
-    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])}, and {names[-1]}"
-    shown = f"'{value}'" if isinstance(value, str) else str(value)
-    return Refusal("invalid_value", f"Invalid value: {shown}. Supported values are: {listed}.", path)
+    return Refusal("invalid_value", f"Invalid value: {_shown(value)}. Supported values are: {listed(supported)}.", path)
 
 
-def out_of_range(path: str, value: object, low: float, high: float) -> Refusal:
-    """A number beyond its limits."""
-    return Refusal("invalid_value", f"Invalid value: {value}. '{path}' must be between {low:g} and {high:g}.", path)
+def listed(values: Iterable[object]) -> str:
+    """Values as the API lists them: 'a', 'b', and 'c'; 'a' and 'b'."""
+    *names, last = map(_shown, values)
+    if len(names) > 1:
+        names = [f"{', '.join(names)},"]
+    return " and ".join([*names, last])
+
+
+def out_of_range(path: str, value: float, low: float, high: float, kind: str = "integer") -> Refusal:
+    """A number beyond its limits; ``kind`` is ``integer`` or ``decimal``, as the field has it."""
+    side, limit, sign = ("above_max", high, "<=") if value > high else ("below_min", low, ">=")
+    where = "above maximum" if value > high else "below minimum"
+    message = f"Invalid '{path}': {kind} {where} value. Expected a value {sign} {limit:.15g}, but got {value} instead."
+    return Refusal(f"{kind}_{side}_value", message, path)
+
+
+def too_long(path: str, text: str, most: int) -> Refusal:
+    """A string of too many characters."""
+    wanted = f"Expected a string with maximum length {most}, but got a string with length {len(text)} instead."
+    return Refusal("string_above_max_length", f"Invalid '{path}': string too long. {wanted}", path)
 
 
 def no_item(doing: str, item_id: str) -> Refusal:
@@ -70,3 +85,7 @@ def json_type(value: object) -> str:
         if isinstance(value, kind):
             return name
     return "null"
+
+
+def _shown(value: object) -> str:
+    return f"'{value}'" if isinstance(value, str) else json.dumps(value)

@@ -24,6 +24,10 @@ USUAL = 600
 """Seconds a key is good for when nobody says."""
 USUAL_OF_THE_BETA = 60
 """Seconds the beta's keys were good for."""
+GONE = {"realtime": ("client_secret", "temperature"), "transcription": ("client_secret", "modalities")}
+"""What is posted for a beta's session, by its kind, and GA has no place for; ``modalities`` meant nothing without a model."""
+OF_TRANSCRIPTION = ("include", "input_audio_format", "input_audio_noise_reduction", "input_audio_transcription", "turn_detection")
+"""What the beta's transcription sessions have beside it."""
 MODEL = "gpt-realtime"
 """What a session is described with when its key names no model. The API's own choice is not documented."""
 
@@ -44,6 +48,8 @@ class Rest:
 
     def _answer(self, asked: Asked) -> Answer:
         path = asked.target.partition("?")[0]
+        if path in PATHS and asked.method == "GET":
+            return _no_websocket(path, asked.headers)
         if path in PATHS:
             return failure(405, f"Method not allowed ({asked.method} {path}): a WebSocket opens here.", Allow="GET")
         name = posted(path, self.options)
@@ -60,10 +66,14 @@ class Rest:
         if refused is not None:
             return failure(401, refused.message, refused.code)
         try:
-            body = _body(asked.body)
-            return Answer(200, self._client_secret(body) if name == "client_secrets" else self._beta_session(body))
+            return Answer(200, self._made(name, _body(asked.body)))
         except Refusal as refusal:
             return failure(400, refusal.message, refusal.code, refusal.param)
+
+    def _made(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        if name == "client_secrets":
+            return self._client_secret(body)
+        return self._beta_session("transcription" if name == "transcription_sessions" else "realtime", body)
 
     def _client_secret(self, body: dict[str, Any]) -> dict[str, Any]:
         for name in body:
@@ -71,19 +81,23 @@ class Rest:
                 raise unknown_parameter(name)
         seconds = _lifetime(body.get("expires_after"), "expires_after", USUAL)
         key, session = self._mint(seconds, body.get("session"))
+        # Both are told so here, though not in sessions (seen in recorded traffic, protocol 1.3).
         for tool in session.get("tools", []):
             if tool["type"] == "function":
-                tool.setdefault("description", None)  # told so here, though not in sessions (seen in recorded traffic)
+                tool.setdefault("description", None)
+        detection = session["audio"]["input"]["turn_detection"]
+        if detection is not None and detection["type"] == "server_vad":
+            detection.setdefault("idle_timeout_ms", None)
         return {"value": key.value, "expires_at": key.expires_at, "session": session}
 
-    def _beta_session(self, body: dict[str, Any]) -> dict[str, Any]:
-        secret = body.get("client_secret")
-        if secret is not None:
-            expect("client_secret", secret, "an object")
-        seconds = _lifetime((secret or {}).get("expires_after"), "client_secret.expires_after", USUAL_OF_THE_BETA)
-        settings = {name: value for name, value in body.items() if name not in ("client_secret", "temperature")}
+    def _beta_session(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+        for name in body:
+            if kind == "transcription" and name not in (*GONE[kind], *OF_TRANSCRIPTION):
+                raise unknown_parameter(name)
+        seconds = _beta_lifetime(body.get("client_secret"))
+        settings = {name: value for name, value in body.items() if name not in GONE[kind]}
         try:
-            key, session = self._mint(seconds, {"type": "realtime", **settings_to_ga(settings)})
+            key, session = self._mint(seconds, {"type": kind, **settings_to_ga(settings)})
         except Refusal as refusal:
             raise _of_the_beta(refusal) from None
         flat = {name: value for name, value in settings_to_beta(session).items() if name != "type"}
@@ -101,6 +115,14 @@ class Rest:
         if settings is not None:
             config.update(settings)
         return self.keys.mint(seconds, model or "", copy.deepcopy(settings)), config.session
+
+
+def _no_websocket(path: str, headers: Mapping[str, str]) -> Answer:
+    """What is said to a GET where WebSockets open."""
+    if "websocket" in headers.get("upgrade", "").lower():
+        return failure(400, f"This handshake cannot be read (GET {path}): it is too long, has a body, or its key is no base64.")
+    message = f"A WebSocket opens here (GET {path}): use a WebSocket client."
+    return failure(426, message, Upgrade="websocket", Connection="Upgrade, close")
 
 
 def _body(given: bytes) -> dict[str, Any]:
@@ -133,6 +155,15 @@ def _lifetime(given: Any, path: str, usual: int) -> int:
     if not SHORTEST <= seconds <= LONGEST:
         raise out_of_range(f"{path}.seconds", seconds, SHORTEST, LONGEST)
     return seconds
+
+
+def _beta_lifetime(secret: Any) -> int:
+    """Seconds a beta session's key is wanted for."""
+    if secret is None:
+        return USUAL_OF_THE_BETA
+    expect("client_secret", secret, "an object")
+    name = "expires_at" if "expires_at" in secret else "expires_after"  # the SDK's types name it so for transcription
+    return _lifetime(secret.get(name), f"client_secret.{name}", USUAL_OF_THE_BETA)
 
 
 def _of_the_beta(refusal: Refusal) -> Refusal:

@@ -6,35 +6,25 @@ import base64
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from realtime.audio import duration_ms
+from realtime.simulator import drafts
 from realtime.simulator.answering import Answering
 from realtime.simulator.config import Config
 from realtime.simulator.hearing import Hearing
 from realtime.simulator.ids import Ids
-from realtime.simulator.items import Items, Stored, check
+from realtime.simulator.items import Items, Stored
 from realtime.simulator.mcp import Mcp
 from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.playback import Playback
 from realtime.simulator.reading import read
-from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, unknown_parameter, wrong_type
-from realtime.simulator.responses import Hear, Response, Script, Speak, Think, WorkFailed
+from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, too_long, unknown_parameter, wrong_type
+from realtime.simulator.scripts import Scripts
+from realtime.simulator.work import Script, Work, WorkFailed
 
-Work = Speak | Hear
-
-
-@dataclass(slots=True)
-class Life:
-    """A script that runs beside others: a response, a transcription, a delay."""
-
-    script: Script
-    due: float | None = None
-    """When it goes on; None while it waits for work."""
-    waits_for: int | None = None
-    """The work it waits for; two may wait for the same."""
-    response: Response | None = None
+LONGEST_EVENT_ID = 512
+"""Characters of a client's ``event_id``."""
 
 
 class SimulatedSession:
@@ -62,6 +52,7 @@ class SimulatedSession:
             self.config.update(settings)
         self.conversation_id = self.ids.make("conv")
         self.items = Items()
+        self.scripts = Scripts(clock, lambda: self.close is not None)
         self.hearing = Hearing(self)
         self.answering = Answering(self)
         self.playback = Playback(self) if media == "webrtc" else None
@@ -73,13 +64,9 @@ class SimulatedSession:
         self.unsent = 0
         """Characters of the events that wait to be sent."""
         self._out: list[str] = []
-        self._lives: dict[int, Life] = {}
-        self._count = 0
-        self._work: list[tuple[int, Work]] = []
-        self._asked: dict[int, Work | Think] = {}
         self._event_id: str | None = None
         self.emit("session.created", session=self.config.session)
-        self.begin(self._expire())
+        self.scripts.begin(self._expire())
         self.mcp.offer(self.config.session.get("tools") or [])
 
     # ── In ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -89,16 +76,16 @@ class SimulatedSession:
         self._event_id = None
         try:
             data = _read(raw)
-            event_id = data.get("event_id")
-            self._event_id = event_id if isinstance(event_id, str) else None
+            self._event_id = _event_id(data)
             type_ = data.get("type")
             if type_ == "output_audio_buffer.clear" and self.playback is not None:
                 self.playback.clear()
                 return
-            if not isinstance(type_, str) or type_ not in _HANDLERS:
-                raise invalid_value("type", type_, _HANDLERS)
-            if self.config.transcribes and type_.startswith("response."):  # the API's words for it are unconfirmed
-                raise Refusal(None, f"'{type_}' is not allowed in a transcription session.")
+            if not isinstance(type_, str) or type_ not in _TYPES:
+                raise invalid_value("type", type_, _TYPES)
+            kind = self.config.session["type"]
+            if type_ in _OF_TRANSLATIONS or (self.config.transcribes and type_.startswith("response.")):
+                raise Refusal(None, f"'{type_}' is not allowed in a {kind} session.")  # the API's words are unconfirmed
             for key in data:
                 if key not in ("type", "event_id", *_FIELDS[type_]):
                     raise unknown_parameter(key)
@@ -113,18 +100,11 @@ class SimulatedSession:
 
     def advance(self) -> None:
         """Let everything happen that is due."""
-        while self.close is None:
-            due = [(life.due, key) for key, life in self._lives.items() if life.due is not None and life.due <= self.clock()]
-            if not due:
-                return
-            self._go_on(min(due)[1], None)
+        self.scripts.advance()
 
     def work_done(self, key: int, result: Any) -> None:
         """A piece of work is finished; whoever waited for it goes on. Ignored when nobody waits any longer."""
-        self._asked.pop(key, None)
-        for life in [life for life, waiting in self._lives.items() if waiting.waits_for == key]:
-            if self.close is None and life in self._lives:
-                self._go_on(life, result)
+        self.scripts.work_done(key, result)
 
     def work_failed(self, key: int, reason: str) -> None:
         """A piece of work could not be done: the response or transcription that needs it fails, and says why."""
@@ -145,60 +125,15 @@ class SimulatedSession:
 
     def work_to_do(self) -> list[tuple[int, Work]]:
         """Work for threads; give each result back with ``work_done``."""
-        work, self._work = self._work, []
-        return work
+        return self.scripts.work_to_do()
 
     def thoughts_to_have(self) -> list[int]:
         """Responses of a staged session that wait for a plan, the longest first; give each with ``work_done``."""
-        waiting = [life.waits_for for life in self._lives.values() if life.waits_for is not None]
-        return [key for key in waiting if isinstance(self._asked.get(key), Think)]
+        return self.scripts.thoughts_to_have()
 
     def next_at(self) -> float | None:
         """When ``advance`` is to be called next, on the session's clock."""
-        return min((life.due for life in self._lives.values() if life.due is not None), default=None)
-
-    # ── Scripts ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def begin(self, script: Script, response: Response | None = None) -> None:
-        """Run a script beside the others; of a response's, say whose it is."""
-        self._count += 1
-        self._lives[self._count] = Life(script, response=response)
-        self._go_on(self._count, None)
-
-    def _go_on(self, key: int, result: Any) -> None:
-        life = self._lives[key]
-        asked_at = life.due if life.due is not None else self.clock()
-        try:
-            wanted = life.script.throw(result) if isinstance(result, WorkFailed) else life.script.send(result)
-        except StopIteration:
-            del self._lives[key]
-            return
-        if isinstance(wanted, (int, float)):
-            # From when it was due, not from now: a busy machine must not slow the voice down.
-            life.due, life.waits_for = max(asked_at, self.clock() - 0.5) + wanted, None
-        else:
-            life.due, life.waits_for = None, self._ask_for(wanted)
-
-    def _ask_for(self, wanted: Work | Think) -> int:
-        """The key of a piece of work; what is said in an item is not worked out twice at a time."""
-        for key, asked in self._asked.items():
-            if isinstance(wanted, Hear) and isinstance(asked, Hear) and asked.item_id == wanted.item_id and asked.partial == wanted.partial:
-                return key
-        self._count += 1
-        self._asked[self._count] = wanted
-        if not isinstance(wanted, Think):
-            self._work.append((self._count, wanted))
-        return self._count
-
-    def end(self, response: Response) -> None:
-        """Stop a response's script wherever it stands."""
-        for key, life in list(self._lives.items()):
-            if life.response is response:
-                del self._lives[key]
-
-    def responses(self) -> list[Response]:
-        """Those in progress, out-of-band ones too."""
-        return [life.response for life in self._lives.values() if life.response is not None]
+        return self.scripts.next_at()
 
     def _expire(self) -> Script:
         yield float(self.options.session_seconds)
@@ -221,20 +156,18 @@ class SimulatedSession:
         stored = self.stored(data.get("item"), "item")
         if (previous := data.get("previous_item_id")) is not None:
             expect("previous_item_id", previous, "a string")
+        answered = stored.item.get("call_id") if stored.item["type"] == "function_call_output" else None
+        # A scenario may have told of calls that the conversation does not hold.
+        if answered is not None and not self.staged and not self.items.holds_call(answered):
+            raise Refusal("invalid_tool_call_id", f"Tool call ID '{answered}' not found in conversation.")
         self.items.add(stored, previous)
         self.tell_added(stored)
 
     def stored(self, given: Any, path: str) -> Stored:
         """A client's item in the form in which the API keeps and tells it. Raises Refusal."""
-        item, audio = check(given, path)
+        item, audio = drafts.checked(given, path)
         pcm = b"".join(self.hearing.decoded(sound, here) for here, sound in audio.items())
-        item_id = item.get("id") or self.ids.make("item")
-        rest = {k: v for k, v in item.items() if k not in ("id", "type", "status", "object")}
-        # A function_call_output is echoed without a status; everything else is complete at once.
-        status = {} if item["type"].startswith(("mcp_", "function_call_output")) else {"status": "completed"}
-        if item["type"] == "mcp_approval_response":
-            rest.setdefault("reason", None)
-        return Stored({"id": item_id, "type": item["type"], **status, **rest}, audio=pcm, audio_ms=duration_ms(pcm))
+        return Stored(drafts.completed(item, self.ids), audio=pcm, audio_ms=duration_ms(pcm))
 
     def tell_added(self, stored: Stored) -> None:
         """An item that is complete at once has entered the conversation."""
@@ -278,6 +211,17 @@ def _read(raw: str) -> dict[str, Any]:
     return data
 
 
+def _event_id(data: dict[str, Any]) -> str | None:
+    """What the client calls its event. Raises Refusal."""
+    event_id = data.get("event_id")
+    if event_id is None:
+        return None
+    expect("event_id", event_id, "a string")
+    if len(event_id) > LONGEST_EVENT_ID:
+        raise too_long("event_id", event_id, LONGEST_EVENT_ID)
+    return str(event_id)
+
+
 def _id(data: dict[str, Any]) -> str:
     item_id = data.get("item_id")
     if item_id is None:
@@ -299,6 +243,9 @@ _HANDLERS: dict[str, Callable[[SimulatedSession, dict[str, Any]], None]] = {
     "response.create": lambda session, data: session.answering.create(data),
     "response.cancel": lambda session, data: session.answering.cancel(data),
 }
+_OF_TRANSLATIONS = ("session.close", "session.input_audio_buffer.append")
+_TYPES = (*_HANDLERS, *_OF_TRANSLATIONS)
+"""What the API lists when it does not know a type: without ``output_audio_buffer.clear`` (recorded traffic)."""
 _FIELDS: dict[str, tuple[str, ...]] = {
     "session.update": ("session",),
     "input_audio_buffer.append": ("audio",),

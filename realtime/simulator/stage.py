@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from realtime.simulator import brain
+from realtime.simulator import plans
+from realtime.simulator.cursor import Cursor
 from realtime.simulator.reading import read
 from realtime.simulator.refusals import Refusal
 from realtime.simulator.scenario import (
@@ -24,22 +23,15 @@ from realtime.simulator.scenario import (
     Fail,
     Hang,
     Malformed,
-    Placed,
     Say,
     Scenario,
     Step,
     Until,
-    describe,
-    numbered,
-    walk,
 )
-from realtime.simulator.session import SimulatedSession, Work
+from realtime.simulator.session import SimulatedSession
 from realtime.simulator.templates import Known, Unfilled, fill, matches
 from realtime.simulator.wire import Abort, Frame, Freeze, Raw, Shut
-
-FORESIGHT = 200
-"""Steps that are looked through for an answer before a response is left to the brain."""
-
+from realtime.simulator.work import Work
 
 
 class Stage:
@@ -50,7 +42,7 @@ class Stage:
     """
 
     def __init__(
-        self, session: SimulatedSession, scenario: Scenario, otherwise: Callable[[], brain.Plan | None] = lambda: None
+        self, session: SimulatedSession, scenario: Scenario, otherwise: Callable[[], plans.Plan | None] = lambda: None
     ) -> None:
         """``session`` is new. ``otherwise`` says what responses say that no step answers; None: the brain's own words."""
         self.session = session
@@ -61,10 +53,7 @@ class Stage:
         self.over = False
         """The connection was ended by a step: nothing follows."""
         session.staged = True
-        self._steps = walk(scenario.steps)
-        self._ahead: deque[Placed] = deque()
-        self._reached: set[str] = set()
-        self._taken = 0
+        self._cursor = Cursor(scenario.steps)
         self._resume_at: float | None = None
         self._out: list[Frame] = []
         ids = {"conversation_id": session.conversation_id, "session_id": session.config.session["id"]}
@@ -90,12 +79,12 @@ class Stage:
         if self.over:
             return
         self._pump()
-        step, event = self._next(), _read(raw)
+        step, event = self._cursor.next, _read(raw)
         expected = isinstance(step, Expect) and event is not None and _is(step, event)
         normally = self.scenario.mode == "on top"
         if expected and event is not None and isinstance(step, Expect):
             self._known.event = event
-            self._pass()
+            self._cursor.pass_on()
             normally = normally if step.normally is None else step.normally
         if normally:
             self.session.receive_text(raw)
@@ -142,7 +131,7 @@ class Stage:
 
     def left(self) -> list[str]:
         """Steps of the scenario that were not reached, with their numbers; one that waits still is the first of them."""
-        return [f"step {number}: {describe(step)}" for number, step in numbered(self.scenario.steps) if number not in self._reached]
+        return self._cursor.left()
 
     # ── Steps ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -160,18 +149,18 @@ class Stage:
         self._out.append(raw)
         event = json.loads(raw)
         self._known.learn(event)
-        step = self._next()
+        step = self._cursor.next
         if isinstance(step, Until) and _is(step, event):
-            self._pass()
+            self._cursor.pass_on()
             self._take_steps()
         return not self.over
 
     def _take_steps(self) -> bool:
         """Take what need not wait. Whether there was any, and it goes on."""
-        before = self._taken
-        while not self.over and (step := self._next()) is not None and self._take(step):
-            self._pass()
-        return before != self._taken and not self.over
+        before = self._cursor.taken
+        while not self.over and (step := self._cursor.next) is not None and self._take(step):
+            self._cursor.pass_on()
+        return before != self._cursor.taken and not self.over
 
     def _take(self, step: Step) -> bool:
         """Do what a step says; False when it has to wait."""
@@ -184,7 +173,7 @@ class Stage:
         try:
             self._out.extend(self._frames(step))
         except Unfilled as unfilled:
-            self._problem(step, f"there is nothing yet that {{{unfilled}}} could stand for")
+            self._problem(f"there is nothing yet that {{{unfilled}}} could stand for")
         self.over = isinstance(step, Drop | Close)
         return True
 
@@ -229,64 +218,42 @@ class Stage:
             if self.session.answering.active is not None or self.session.close is not None:
                 return False
             if self.session.config.transcribes:
-                self._problem(self._ahead[0][1], "there are no responses in a transcription session")
+                self._problem("there are no responses in a transcription session")
                 return True
             self.session.answering.respond({})
         thoughts = self.session.thoughts_to_have()
-        plan: brain.Plan = []
-        while isinstance(step := self._next(), Say | Call | Fail):
+        plan: plans.Plan = []
+        while isinstance(step := self._cursor.next, Say | Call | Fail):
             try:
                 plan.append(self._planned(step))
             except Unfilled as unfilled:
-                self._problem(step, f"there is nothing yet that {{{unfilled}}} could stand for")
-                plan.append(brain.Say(f"{{{unfilled}}}"))
-            if not isinstance(self._foreseen(1), Say | Call | Fail):
+                self._problem(f"there is nothing yet that {{{unfilled}}} could stand for")
+                plan.append(plans.Say(f"{{{unfilled}}}"))
+            if not isinstance(self._cursor.foreseen(1), Say | Call | Fail):
                 break
-            self._pass()
+            self._cursor.pass_on()
         self.session.work_done(thoughts[0], plan)
         return True
 
-    def _planned(self, step: Say | Call | Fail) -> brain.Say | brain.CallTool | brain.Fail:
+    def _planned(self, step: Say | Call | Fail) -> plans.Say | plans.CallTool | plans.Fail:
         if isinstance(step, Fail):
-            return brain.Fail(step.error)
+            return plans.Fail(step.error)
         if isinstance(step, Say):
-            return brain.Say(str(fill(step.text, self._known.stands_for)), step.phase)
+            return plans.Say(str(fill(step.text, self._known.stands_for)), step.phase)
         arguments = fill(step.arguments, self._known.stands_for)
-        return brain.CallTool(step.name, arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False))
+        return plans.CallTool(step.name, arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False))
 
     def _give_thoughts(self) -> bool:
         """Leave responses to the brain that no step is going to answer. Whether there were any."""
         thoughts = self.session.thoughts_to_have()
-        if not thoughts or self._will_answer():
+        if not thoughts or self._cursor.will_answer():
             return False
         for key in thoughts:
             self.session.work_done(key, self.otherwise())
         return True
 
-    def _will_answer(self) -> bool:
-        """Whether an answer comes before the next event is waited for."""
-        for number in range(FORESIGHT):
-            step = self._foreseen(number)
-            if step is None or isinstance(step, Expect | Until):
-                return False
-            if isinstance(step, Say | Call | Fail):
-                return True
-        return False
-
-    def _foreseen(self, number: int) -> Step | None:
-        """The step that comes so many after the next one."""
-        self._ahead.extend(itertools.islice(self._steps, max(0, number + 1 - len(self._ahead))))
-        return self._ahead[number][1] if number < len(self._ahead) else None
-
-    def _next(self) -> Step | None:
-        return self._foreseen(0)
-
-    def _pass(self) -> None:
-        self._reached.add(self._ahead.popleft()[0])
-        self._taken += 1
-
-    def _problem(self, step: Step, what: str) -> None:
-        self.problems.append(f"step {self._ahead[0][0]}: {describe(step)}: {what}")
+    def _problem(self, what: str) -> None:
+        self.problems.append(f"{self._cursor.described}: {what}")
 
 
 def _is(step: Expect | Until, event: dict[str, Any]) -> bool:

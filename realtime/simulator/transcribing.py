@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from realtime.simulator import usage
 from realtime.simulator.config import LOGPROBS, STREAMING_MODELS
 from realtime.simulator.items import Stored
-from realtime.simulator.responses import Hear, Script, WorkFailed
+from realtime.simulator.work import Hear, Script, WorkFailed
 
 if TYPE_CHECKING:
     from realtime.simulator.session import SimulatedSession
@@ -35,6 +35,8 @@ class _Turn:
     """What the last look made of it."""
     sent: list[str] = field(default_factory=list)
     """Words told already."""
+    logprobs: list[dict[str, Any]] = field(default_factory=list)
+    """Of all that was told."""
 
 
 class Transcribing:
@@ -62,7 +64,7 @@ class Transcribing:
         item_id = buffer.reserve(lambda: self.session.ids.make("item"))
         turn = self._turns.setdefault(item_id, _Turn())
         turn.looking, turn.heard_ms = True, buffer.spoken_ms
-        self.session.begin(self._look(item_id, turn, buffer.spoken()))
+        self.session.scripts.begin(self._look(item_id, turn, buffer.spoken()))
 
     def forget(self) -> None:
         """The buffer was cleared: what was being said will not be written down."""
@@ -72,7 +74,7 @@ class Transcribing:
         """A turn has become an item: write it down, if that was asked for."""
         turn = self._turns.pop(stored.item["id"], None) or _Turn()
         if self.setting is not None:
-            self.session.begin(self._write(stored, self.setting, " ".join(turn.sent)))
+            self.session.scripts.begin(self._write(stored, self.setting, turn))
 
     def _look(self, item_id: str, turn: _Turn, pcm: bytes) -> Script:
         """Hear what was said so far; what two looks agree on is told."""
@@ -89,12 +91,12 @@ class Transcribing:
         if agreed[: len(turn.sent)] != turn.sent or self.setting is None:
             return
         for word in agreed[len(turn.sent) :]:
-            self._delta(item_id, word if not turn.sent and not _leads_with_space(self.setting["model"]) else f" {word}")
+            self._delta(item_id, turn, word if not turn.sent and not _leads_with_space(self.setting["model"]) else f" {word}")
             turn.sent.append(word)
 
-    def _write(self, stored: Stored, setting: dict[str, Any], sent: str) -> Script:
+    def _write(self, stored: Stored, setting: dict[str, Any], turn: _Turn) -> Script:
         """Write down what the user said; it runs beside the response and may end after it."""
-        session, model = self.session, setting["model"]
+        session, model, sent = self.session, setting["model"], " ".join(turn.sent)
         ids = {"item_id": stored.item["id"], "content_index": 0}
         yield 0.05
         try:
@@ -102,29 +104,35 @@ class Transcribing:
                 raise _Unintelligible
             text = _continued(sent, (yield from session.hearing.words(stored)))
         except WorkFailed as failure:
-            session.emit(f"{EVENT}.failed", **ids, error=failure.error())
+            message = f"Input transcription failed for item '{stored.item['id']}'."
+            error = {"type": "server_error", "code": None, "message": message, "param": None}
+            session.emit(f"{EVENT}.failed", **ids, error=failure.error() if isinstance(failure, _Unintelligible) else error)
             return
         rest = text[len(sent) :]
         if rest and not sent and _leads_with_space(model):
             rest = f" {rest}"
         for token in [rest] if model == "whisper-1" else usage.text_tokens(rest):
             yield 0.01
-            self._delta(stored.item["id"], token)
+            self._delta(stored.item["id"], turn, token)
         if model == DIARIZING_MODEL:
             for segment in _segments(text, stored.audio_ms / 1000):
                 session.emit(f"{EVENT}.segment", **ids, **segment, id=f"seg_{session.ids.random(21)}")
-        extra = {}
-        if LOGPROBS in (session.config.session["include"] or []):
-            extra["logprobs"] = [
-                {"token": token, "logprob": -round(session.chance.random() / 4, 4), "bytes": list(token.encode())}
-                for token in ([text] if model == "whisper-1" else usage.text_tokens(text))
-            ]
+        extra = {"logprobs": turn.logprobs} if self._tells_logprobs else {}
         used = usage.transcription_usage(model, stored.audio_ms, text)
         session.emit(f"{EVENT}.completed", **ids, transcript=text, usage=used, **extra)
 
-    def _delta(self, item_id: str, delta: str) -> None:
-        padding = self.session.ids.random(-len(delta) % 16)
-        self.session.emit(f"{EVENT}.delta", item_id=item_id, content_index=0, delta=delta, obfuscation=padding)
+    @property
+    def _tells_logprobs(self) -> bool:
+        return LOGPROBS in (self.session.config.session["include"] or [])
+
+    def _delta(self, item_id: str, turn: _Turn, delta: str) -> None:
+        extra = {}
+        if self._tells_logprobs:
+            certainty = -round(self.session.chance.random() / 4, 4)
+            extra["logprobs"] = [{"token": delta, "logprob": certainty, "bytes": list(delta.encode())}]
+            turn.logprobs += extra["logprobs"]
+        padding = self.session.ids.padding(delta)
+        self.session.emit(f"{EVENT}.delta", item_id=item_id, content_index=0, delta=delta, **extra, obfuscation=padding)
 
 
 class _Unintelligible(WorkFailed):

@@ -15,6 +15,8 @@ ASSISTANT_AUDIO_MS = 50
 """Milliseconds of the assistant's speech per token."""
 CACHE_STEP = 64
 """Cached tokens come in multiples of this."""
+COUNTED = 64 * 1024
+"""Characters of a text that are taken apart to count its tokens."""
 
 _TOKEN = re.compile(r" ?[A-Za-z']{1,7}|\s?\d{1,3}|\s+|[^\sA-Za-z\d]")
 
@@ -25,8 +27,9 @@ def text_tokens(text: str) -> list[str]:
 
 
 def count(text: str) -> int:
-    """Tokens in a text."""
-    return len(text_tokens(text))
+    """Tokens in a text; of a long one in its beginning, and for the rest in proportion."""
+    read = text[:COUNTED]
+    return round(len(text_tokens(read)) * len(text) / max(1, len(read)))
 
 
 def item_tokens(item: dict[str, Any], audio_ms: float) -> dict[str, int]:
@@ -46,11 +49,18 @@ def item_tokens(item: dict[str, Any], audio_ms: float) -> dict[str, int]:
     return tokens
 
 
-def response_usage(context: Iterable[dict[str, int]], instructions: int, output: Iterable[dict[str, int]], cached: int) -> dict[str, Any]:
-    """The ``usage`` object. ``cached`` is how many input tokens were read before; it is rounded down to the grid."""
+def response_usage(
+    context: Iterable[dict[str, int]], instructions: int, output: Iterable[dict[str, int]], cached: int, thought: int = 0
+) -> dict[str, Any]:
+    """The ``usage`` object. ``cached`` is how many input tokens were read before; it is rounded down to the grid.
+
+    Tokens of ``thought`` are a part of the output's text; without any the key is absent.
+    """
     read = _sum(context)
     read["text"] += instructions
     made = _sum(output)
+    made["text"] += thought
+    reasoning = {"reasoning_tokens": thought} if thought else {}
     total_in, total_out = sum(read.values()), made["text"] + made["audio"]
     cached = min(cached, total_in) // CACHE_STEP * CACHE_STEP
     cached_text = min(cached, read["text"])
@@ -70,7 +80,7 @@ def response_usage(context: Iterable[dict[str, int]], instructions: int, output:
                 "image_tokens": cached - cached_text - cached_audio,
             },
         },
-        "output_token_details": {"text_tokens": made["text"], "audio_tokens": made["audio"]},
+        "output_token_details": {"text_tokens": made["text"], "audio_tokens": made["audio"], **reasoning},
     }
 
 

@@ -27,6 +27,7 @@ PAUSE_MS = 120
 CACHED_SENTENCES = 64
 """About 10 MB: greetings and stories are said again and again."""
 
+_LOADING = threading.Lock()
 _AUDIO_OUTPUT_SYNCHRONOUS = 2  # espeak_AUDIO_OUTPUT: synthesis calls back before espeak_Synth returns
 _RATE, _PITCH, _RANGE = 1, 3, 4  # espeak_PARAMETER
 _CHARS_UTF8 = 1
@@ -101,8 +102,14 @@ class _Espeak:
         return resample(sound, self.rate, RATE) + b"\0" * (PAUSE_MS * 48)
 
 
-@cache
 def _espeak() -> _Espeak | None:
+    """The engine, or None where there is none. Threads that come while it is loaded wait: loaded twice it breaks the process."""
+    with _LOADING:
+        return _loaded()
+
+
+@cache
+def _loaded() -> _Espeak | None:
     """The engine, or None where the wheel is not installed or does not fit the machine."""
     try:
         import espeakng_loader  # noqa: PLC0415  (loading costs 100 ms: only when somebody speaks)

@@ -68,9 +68,12 @@ async def test_a_text_turn(session: RealtimeSession) -> None:
 
 
 async def test_an_audio_turn(session: RealtimeSession, spoken: bytes) -> None:
-    """What is said is heard, and answered aloud."""
+    """What is said is heard and understood, and answered aloud."""
+    asked.clear()
     for chunk in chunks(spoken):
         await session.send_audio(chunk)
+    await until(session, "tool_end")
+    assert asked == ["Lisbon"]
     events = await until(session, "audio_end")
     assert sum(len(event.audio.data) for event in events if event.type == "audio") > 0
 
@@ -85,11 +88,15 @@ async def test_a_tool_turn(session: RealtimeSession) -> None:
 
 
 async def test_an_interruption(session: RealtimeSession, spoken: bytes) -> None:
-    """Speech cuts a story short: the agent hears of it, and the interruption is answered."""
+    """Speech cuts a story short: the agent hears of it and truncates what was not heard, and the interruption is answered."""
     await session.send_message(STORY)
     await until(session, "audio")
     for chunk in chunks(spoken):
         await session.send_audio(chunk)
-    await until(session, "audio_interrupted")
-    await until(session, "tool_end")  # what was asked instead
-    await until(session, "audio_end")
+    events = await until(session, "audio_interrupted")
+    events += await until(session, "tool_end")  # what was asked instead
+    events += await until(session, "audio_end")
+    raw = [event.data.data for event in events if event.type == "raw_model_event" and event.data.type == "raw_server_event"]
+    ended = [event["response"]["status_details"] for event in raw if event["type"] == "response.done"]
+    assert ended[0] == {"type": "cancelled", "reason": "turn_detected"}
+    assert "conversation.item.truncated" in [event["type"] for event in raw]

@@ -19,10 +19,11 @@ from websockets.exceptions import ConnectionClosed
 
 from realtime.simulator import vad
 from realtime.simulator.options import SimulatorOptions
-from realtime.simulator.responses import Hear
 from realtime.simulator.server import SimulatorServer
 from realtime.simulator.session import SimulatedSession
+from realtime.simulator.work import Hear
 from tests.fuzz.frames import frames
+from tests.realtime.simulator.watch import check, watched
 
 A_SESSION = 1_000
 """Frames a session is sent before the next one begins: what a conversation holds is not a leak."""
@@ -56,7 +57,7 @@ def attack(count: int, seed: int) -> list[int]:
 
 
 def outlive(attackers: Iterable[str | bytes], chance: random.Random) -> None:
-    """One session takes these frames while time passes; it must say nothing but JSON, and not end."""
+    """One session takes these frames while time passes; it must say nothing but events of the API, and not end."""
     time = [0.0]
     session = SimulatedSession("gpt-realtime-2.1", OPTIONS, lambda: time[0], lambda: 1_795_000_000 + time[0])
     for frame in attackers:
@@ -72,7 +73,7 @@ def outlive(attackers: Iterable[str | bytes], chance: random.Random) -> None:
             else:
                 session.work_done(key, "Hello." if isinstance(work, Hear) else SENTENCE)
         for raw in session.events_to_send():
-            json.loads(raw, parse_constant=strict)
+            check(json.loads(raw, parse_constant=strict))
             raw.encode()
         assert session.close is None
 
@@ -103,13 +104,19 @@ def test_no_frame_breaks_a_session_ever() -> None:
 async def test_no_frame_breaks_the_server(caplog: pytest.LogCaptureFixture) -> None:
     """Two thousand frames over sockets that end in every way: no error in the log, no task left, the next is served."""
     caplog.set_level(logging.WARNING)
-    async with SimulatorServer(port=0, options=OPTIONS) as server:
-        for seed in range(10):
-            await flood(server, seed)
-        async with connect(f"{server.url}?model=gpt-realtime") as client:
-            assert json.loads(await client.recv())["type"] == "session.created"
-        await all_gone()
+    with watched():
+        async with SimulatorServer(port=0, options=OPTIONS) as server:
+            await withstand(server)
     assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def withstand(server: SimulatorServer) -> None:
+    """Ten clients, and then one who behaves."""
+    for seed in range(10):
+        await flood(server, seed)
+    async with connect(f"{server.url}?model=gpt-realtime") as client:
+        assert json.loads(await client.recv())["type"] == "session.created"
+    await all_gone()
 
 
 async def flood(server: SimulatorServer, seed: int) -> None:

@@ -11,10 +11,22 @@ from unittest import mock
 import pytest
 
 from realtime.simulator import vad
+from realtime.simulator.options import SimulatorOptions
+from realtime.simulator.session import SimulatedSession
 from tests.fuzz.clients import TURN, Client
 from tests.realtime.simulator.order import violations
 from tests.realtime.simulator.stage import GET_WEATHER, chunks, encoded
+from tests.realtime.simulator.watch import watched
 
+STRANGE: list[tuple[str, dict[str, Any]]] = [
+    ("response.mood.changed", {"mood": "curious"}),
+    ("conversation.item.deleted", {}),
+    ("input_audio_buffer.speech_started", {"audio_start_ms": "soon", "item_id": "item_1"}),
+    ("error", {"error": {"type": "invalid_request_error", "message": "No.", "code": None}}),
+    ("response.output_text.delta", {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0, "delta": "a",
+                                    "obfuscation": ""}),
+]  # fmt: skip
+"""Events that are none of the API's, by an unknown type, a missing field, one of another type, a key, or padding."""
 NEVER_MISSED = {
     "session.updated", "rate_limits.updated", "error", "conversation.item.retrieved", "input_audio_buffer.speech_started",
     "input_audio_buffer.speech_stopped",
@@ -36,6 +48,14 @@ def log() -> list[tuple[str, dict[str, Any]]]:
         client.say("response.cancel")
         client.ask("Hello.", output_modalities=["text"])
     return [("sent" if frame[0] == "→" else "received", json.loads(frame[2:])) for frame in client.log]
+
+
+@pytest.mark.parametrize(("type_", "fields"), STRANGE)
+def test_what_is_no_event_of_the_api_is_noticed(type_: str, fields: dict[str, Any]) -> None:
+    """The watch on sessions fails for an event its makers' types do not know, also one that was never drained."""
+    with pytest.raises(AssertionError, match=type_), watched():
+        session = SimulatedSession("gpt-realtime", SimulatorOptions(), lambda: 0.0, lambda: 1_795_000_000.0)
+        session.emit(type_, **fields)
 
 
 def test_a_true_session_breaks_no_order(log: list[tuple[str, dict[str, Any]]]) -> None:

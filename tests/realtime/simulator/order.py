@@ -333,6 +333,7 @@ class Order:
             if type_ == "response.output_audio.delta":
                 self._must(output.part == "audio" and bool(output.said), "sound comes in a part of sound, after first words")
                 output.audio_bytes += len(base64.b64decode(event["delta"], validate=True))
+                self._sound[output.item["id"]] = output.audio_bytes / found[0].bytes_per_ms
             else:
                 output.said += event["delta"]
             return

@@ -6,18 +6,17 @@ import base64
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Annotated, Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
-from openai.types.realtime import RealtimeServerEvent
-from pydantic import Field, TypeAdapter
 
 from realtime.audio import RATE
 from realtime.simulator.options import SimulatorOptions
-from realtime.simulator.responses import Hear
 from realtime.simulator.session import SimulatedSession
 from realtime.simulator.voice import speak
+from realtime.simulator.work import Hear
+from tests.realtime.simulator.watch import check
 
 Event = dict[str, Any]
 
@@ -26,11 +25,6 @@ START = 1_795_000_000
 OPTIONS = SimulatorOptions(latency_ms=100, voice="tone")
 CHUNK_MS = 100
 """Milliseconds of sound in one append, as clients send them."""
-
-SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(
-    Annotated[get_args(RealtimeServerEvent)[0], Field(discriminator="type")]  # type: ignore[misc]
-)
-"""The API's server events as its makers publish them; by ``type``, so that an event cannot pass for another."""
 
 # ── The orders of protocol 4, as lists; runs of one type count as one ──────────────────────────────────────────────
 
@@ -171,33 +165,6 @@ class Stage:
     def order(self) -> list[str]:
         """Ids of the conversation's items."""
         return [stored.item["id"] for stored in self.session.items]
-
-
-def check(event: Event) -> None:
-    """What is true of every event the simulator ever sends."""
-    SERVER_EVENT.validate_python(event)
-    assert list(event)[:2] == ["type", "event_id"]
-    if "obfuscation" in event:
-        assert (len(event["delta"]) + len(event["obfuscation"])) % 16 == 0
-    if event["type"] == "error":
-        assert list(event["error"]) == ["type", "code", "message", "param", "event_id"]
-    if event["type"] == "response.done":
-        response = event["response"]
-        if response["status"] != "failed" or response["output"]:
-            check_usage(response["usage"])
-
-
-def check_usage(usage: dict[str, Any]) -> None:
-    """The arithmetic of protocol 6.1."""
-    read, made = usage["input_token_details"], usage["output_token_details"]
-    cached = read["cached_tokens_details"]
-    kinds = ("text_tokens", "audio_tokens", "image_tokens")
-    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
-    assert usage["input_tokens"] == sum(read[kind] for kind in kinds)
-    assert usage["output_tokens"] == made["text_tokens"] + made["audio_tokens"]
-    assert read["cached_tokens"] == sum(cached[kind] for kind in kinds)
-    assert read["cached_tokens"] % 64 == 0
-    assert all(0 <= cached[kind] <= read[kind] for kind in kinds)
 
 
 # ── Words for tests ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from realtime.simulator import vad
 from tests.realtime.simulator.stage import (
     AUDIO_CLOSED,
     COMMITTED,
@@ -160,17 +162,22 @@ def test_instructions_of_a_response_are_its_own() -> None:
         ({"modalities": ["text"]}, "unknown_parameter", "response.modalities"),
         ({"conversation": "other"}, "invalid_value", "response.conversation"),
         ({"output_modalities": ["text", "audio"]}, "invalid_value", "response.output_modalities"),
-        ({"max_output_tokens": -1}, "invalid_value", "response.max_output_tokens"),
+        ({"max_output_tokens": -1}, "integer_below_min_value", "response.max_output_tokens"),
         ({"audio": {"output": {"voice": "nobody"}}}, "invalid_value", "response.audio.output.voice"),
         ({"input": {}}, "invalid_type", "response.input"),
         ({"input": [7]}, "invalid_type", "response.input[0]"),
-        ({"input": [{"type": "item_reference"}]}, "invalid_type", "response.input[0].id"),
+        ({"input": [{"type": "item_reference"}]}, "missing_required_parameter", "response.input[0].id"),
         ({"input": [{"type": "item_reference", "id": "nope"}]}, "invalid_value", "response.input[0].id"),
         ({"input": [user("Hello."), {"type": "nope"}]}, "invalid_value", "response.input[1].type"),
         ({"metadata": []}, "invalid_type", "response.metadata"),
         ({"metadata": {"n": 1}}, "invalid_type", "response.metadata.n"),
-        ({"metadata": {"n": "x" * 513}}, "invalid_value", "response.metadata.n"),
-        ({"metadata": {str(n): "" for n in range(17)}}, "invalid_value", "response.metadata"),
+        ({"metadata": {"n": "x" * 513}}, "string_above_max_length", "response.metadata.n"),
+        ({"metadata": {str(n): "" for n in range(17)}}, "object_above_max_properties", "response.metadata"),
+        ({"metadata": {"n" * 65: ""}}, "property_name_above_max_length", "response.metadata"),
+        ({"conversation": {}}, "invalid_type", "response.conversation"),
+        ({"audio": {"input": {"format": {"type": "audio/pcmu"}}}}, "unknown_parameter", "response.audio.input"),
+        ({"audio": {"output": {"speed": 1.0}}}, "unknown_parameter", "response.audio.output.speed"),
+        ({"truncation": "auto"}, "unknown_parameter", "response.truncation"),
     ],
 )
 def test_a_response_that_cannot_be(response: dict[str, Any], code: str, param: str) -> None:
@@ -275,3 +282,30 @@ def test_the_end_of_an_answer_is_the_end() -> None:
     events = stage.ask("Hello.")
     assert types(events)[:6] == [*ITEM, *OPENED]
     assert types(events)[-len(AUDIO_CLOSED + ENDED) :] == AUDIO_CLOSED + ENDED
+
+
+def test_the_conversation_by_its_id() -> None:
+    """A response may name the conversation it belongs to."""
+    stage = Stage()
+    answer = done(stage.ask("Hello.", conversation=stage.session.conversation_id, output_modalities=["text"]))
+    assert answer["conversation_id"] == stage.session.conversation_id
+
+
+def test_what_is_cancelled_is_named_by_a_string() -> None:
+    """An id of another type is refused as such, and nothing is cancelled."""
+    stage = Stage()
+    stage.write("Tell me a story.")
+    stage.send("response.create")
+    assert errors(stage.send("response.cancel", response_id={})) == [("invalid_type", "response_id")]
+    assert stage.session.answering.active is not None
+
+
+def test_nobody_is_prompted_while_speaking() -> None:
+    """A question that is typed while somebody speaks is answered, but no timeout comes until that turn has ended."""
+    stage = idle()
+    with mock.patch.object(vad, "make_detector", lambda: vad.by_energy):
+        stage.hear((bytes([0, 48]) * 12 + bytes([0, 208]) * 12) * 400)
+    assert stage.all("input_audio_buffer.speech_started")
+    stage.ask("Hello.", output_modalities=["text"])
+    stage.run(60)
+    assert stage.all("input_audio_buffer.timeout_triggered") == []

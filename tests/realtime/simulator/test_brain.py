@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from realtime.simulator.brain import STORY, CallTool, Context, Plan, Said, Say, plan
+from realtime.simulator.brain import STORY, plan
+from realtime.simulator.plans import CallTool, Context, Plan, Said, Say
 from tests.realtime.simulator.stage import GET_WEATHER, SET_MEMORY
 
 TOOLS = {"get_weather": GET_WEATHER, "set_memory": SET_MEMORY}

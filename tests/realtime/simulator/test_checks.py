@@ -20,9 +20,9 @@ def test_what_passes_comes_back() -> None:
     ("check", "value", "code"),
     [(string, 7, "invalid_type"), (boolean, 1, "invalid_type"),
      (lambda path, value: number(path, value, 0, 1), True, "invalid_type"),
-     (lambda path, value: number(path, value, 0, 1), 1.1, "invalid_value"),
+     (lambda path, value: number(path, value, 0, 1), 1.1, "decimal_above_max_value"),
      (lambda path, value: whole(path, value, 0, 9), 1.0, "invalid_type"),
-     (lambda path, value: one_of(path, value, ("a", "b")), [], "invalid_value")],
+     (lambda path, value: one_of(path, value, ("a", "b")), [], "invalid_type")],
 )  # fmt: skip
 def test_what_does_not_pass(check: Any, value: Any, code: str) -> None:
     """The refusal has the API's code and the path; true is no number."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from realtime.simulator.config import INSTRUCTIONS, Config, reasons
-from tests.realtime.simulator.stage import GET_WEATHER, Stage, errors, only, types
+from tests.realtime.simulator.stage import GET_WEATHER, Stage, done, errors, only, types
 
 
 def settings_of(stage: Stage) -> dict[str, Any]:
@@ -118,6 +118,40 @@ def test_sound_as_it_is_in_force(given: dict[str, Any], path: str, expected: Any
     assert settings_of(stage)["audio"][place][name] == expected
 
 
+def test_the_words_of_ranges_and_modalities() -> None:
+    """A number beyond its limits is told the nearer one; modalities that do not go together are told those that do."""
+    stage = Stage()
+    told = [
+        only(stage.update(**given), "error")["error"]["message"]
+        for given in (detection(threshold=2), {"max_output_tokens": 0}, {"output_modalities": ["audio", "text"]})
+    ]
+    assert told == [
+        "Invalid 'session.audio.input.turn_detection.threshold': decimal above maximum value. Expected a value <= 1, but got 2 instead.",
+        "Invalid 'session.max_output_tokens': integer below minimum value. Expected a value >= 1, but got 0 instead.",
+        "Invalid modalities: ['audio', 'text']. Supported combinations are: ['text'] and ['audio'].",
+    ]
+
+
+def test_the_merge_is_deep() -> None:
+    """Transcription, formats and noise reduction keep what an update does not name, in the API's order of keys."""
+    stage = Stage()
+    stage.update(**with_input(transcription={"prompt": "Names.", "model": "whisper-1"}, noise_reduction={"type": "far_field"}))
+    stage.update(**with_input(transcription={"language": "de"}, noise_reduction={"strength": 0.5}, format={"rate": 24000}))
+    heard = settings_of(stage)["audio"]["input"]
+    assert list(heard["transcription"].items()) == [("model", "whisper-1"), ("language", "de"), ("prompt", "Names.")]
+    assert heard["noise_reduction"] == {"type": "far_field", "strength": 0.5}
+    assert heard["format"] == {"type": "audio/pcm", "rate": 24000}
+
+
+def test_tracing_is_set_once() -> None:
+    """Once enabled, tracing can be told the same, or be ended, but not be changed."""
+    stage = Stage()
+    assert types(stage.update(tracing="auto") + stage.update(tracing="auto")) == ["session.updated"]
+    assert errors(stage.update(tracing={"workflow_name": "w"})) == [("cannot_update_tracing", "session.tracing")]
+    stage.update(tracing=None)
+    assert types(stage.update(tracing={"workflow_name": "w"})) == ["session.updated"]
+
+
 def test_strength_is_kept() -> None:
     """Noise reduction keeps its strength when only its type changes."""
     stage = Stage()
@@ -167,6 +201,16 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (detection(foo=1), UNKNOWN, "session.audio.input.turn_detection.foo"),
     (detection(eagerness="low"), UNKNOWN, "session.audio.input.turn_detection.eagerness"),
     ({"tools": [{"type": "function", "name": "f", "strict": True}]}, UNKNOWN, "session.tools[0].strict"),
+    ({"id": "sess_1"}, UNKNOWN, "session.id"),
+    ({"expires_at": 1}, UNKNOWN, "session.expires_at"),
+    ({"model": 3}, TYPE, "session.model"),
+    ({"tool_choice": 5}, TYPE, "session.tool_choice"),
+    ({"output_modalities": "text"}, TYPE, "session.output_modalities"),
+    ({"output_modalities": ["image"]}, VALUE, "session.output_modalities[0]"),
+    ({"tools": [{}]}, MISSING, "session.tools[0].type"),
+    ({"tool_choice": {"name": "f"}}, MISSING, "session.tool_choice.type"),
+    (with_input(noise_reduction={}), MISSING, "session.audio.input.noise_reduction.type"),
+    (with_input(transcription={"model": "gpt-transcribe", "languages": []}), "empty_array", "session.audio.input.transcription.languages"),
     ({"tools": [{"type": "function"}]}, MISSING, "session.tools[0].name"),
     ({"tools": [{"type": "mcp"}]}, MISSING, "session.tools[0].server_label"),
     ({"tool_choice": {"type": "function"}}, MISSING, "session.tool_choice.name"),
@@ -195,24 +239,24 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"tool_choice": "sometimes"}, VALUE, "session.tool_choice"),
     ({"tool_choice": {"type": "nope"}}, VALUE, "session.tool_choice.type"),
     ({"tools": [{"type": "nope"}]}, VALUE, "session.tools[0].type"),
-    ({"max_output_tokens": 0}, VALUE, "session.max_output_tokens"),
-    ({"max_output_tokens": 4097}, VALUE, "session.max_output_tokens"),
+    ({"max_output_tokens": 0}, "integer_below_min_value", "session.max_output_tokens"),
+    ({"max_output_tokens": 4097}, "integer_above_max_value", "session.max_output_tokens"),
     ({"tracing": "always"}, VALUE, "session.tracing"),
     ({"truncation": "never"}, VALUE, "session.truncation"),
-    ({"truncation": {"type": "retention_ratio", "retention_ratio": 2}}, VALUE, "session.truncation.retention_ratio"),
+    ({"truncation": {"type": "retention_ratio", "retention_ratio": 2}}, "decimal_above_max_value", "session.truncation.retention_ratio"),
     ({"include": ["nope"]}, VALUE, "session.include[0]"),
     (with_input(format={"type": "pcm16"}), VALUE, "session.audio.input.format.type"),
     (with_input(format={"type": "audio/pcm", "rate": 16000}), VALUE, "session.audio.input.format.rate"),
     (with_input(transcription={"model": "gpt-realtime"}), VALUE, "session.audio.input.transcription.model"),
     (with_input(noise_reduction={"type": "loud"}), VALUE, "session.audio.input.noise_reduction.type"),
     (with_input(turn_detection={"type": "nope"}), VALUE, "session.audio.input.turn_detection.type"),
-    (detection(threshold=1.1), VALUE, "session.audio.input.turn_detection.threshold"),
-    (detection(idle_timeout_ms=4999), VALUE, "session.audio.input.turn_detection.idle_timeout_ms"),
-    (detection(idle_timeout_ms=30001), VALUE, "session.audio.input.turn_detection.idle_timeout_ms"),
+    (detection(threshold=1.1), "decimal_above_max_value", "session.audio.input.turn_detection.threshold"),
+    (detection(idle_timeout_ms=4999), "integer_below_min_value", "session.audio.input.turn_detection.idle_timeout_ms"),
+    (detection(idle_timeout_ms=30001), "integer_above_max_value", "session.audio.input.turn_detection.idle_timeout_ms"),
     (with_input(turn_detection={"type": "semantic_vad", "eagerness": "x"}), VALUE, "session.audio.input.turn_detection.eagerness"),
     (with_output(voice="nobody"), VALUE, "session.audio.output.voice"),
-    (with_output(speed=1.6), VALUE, "session.audio.output.speed"),
-    (with_output(speed=0.2), VALUE, "session.audio.output.speed"),
+    (with_output(speed=1.6), "decimal_above_max_value", "session.audio.output.speed"),
+    (with_output(speed=0.2), "decimal_below_min_value", "session.audio.output.speed"),
 ]
 
 
@@ -273,3 +317,11 @@ def test_settings_of_one_response_are_its_own() -> None:
     merged = config.merged({"output_modalities": ["text"], **with_output(voice="cedar")}, "response")
     assert (merged["output_modalities"], merged["audio"]["output"]["voice"]) == (["text"], "cedar")
     assert (config.session["output_modalities"], config.session["audio"]["output"]["voice"]) == (["audio"], "alloy")
+
+
+def test_a_response_without_instructions_of_its_own() -> None:
+    """Null in a response's instructions means the session's, as LiveKit's client has it; in a session's it is refused."""
+    stage = Stage()
+    stage.update(output_modalities=["text"], instructions="Be brief.")
+    assert done(stage.ask("Hello.", instructions=None))["status"] == "completed"
+    assert errors(stage.update(instructions=None)) == [(TYPE, "session.instructions")]

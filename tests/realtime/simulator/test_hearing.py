@@ -318,6 +318,8 @@ def test_logprobs_on_demand() -> None:
     assert "".join(entry["token"] for entry in completed["logprobs"]) == "Grüße."
     assert b"".join(bytes(entry["bytes"]) for entry in completed["logprobs"]).decode() == "Grüße."
     assert all(-1 < entry["logprob"] <= 0 for entry in completed["logprobs"])
+    deltas = [entry for event in stage.all(f"{TRANSCRIPTION}.delta") for entry in event["logprobs"]]
+    assert deltas == completed["logprobs"]
 
 
 def test_words_are_made_out_once() -> None:
@@ -350,7 +352,8 @@ def test_ears_that_fail() -> None:
     stage.send("input_audio_buffer.commit")
     failed = only(stage.run(1), f"{TRANSCRIPTION}.failed")
     stage.broken = ""
-    assert failed["error"] == {"type": "server_error", "code": "server_error", "message": "The ears hurt.", "param": None}
+    message = f"Input transcription failed for item '{failed['item_id']}'."
+    assert failed["error"] == {"type": "server_error", "code": None, "message": message, "param": None}
     assert types(stage.ask("Hello.", output_modalities=["text"])) == [*ITEM, *TEXT_ANSWER]
 
 

@@ -15,9 +15,13 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from realtime.simulator import http
-from realtime.simulator.http import LARGEST_BODY, Answer, Asked, Exchange, door, failure
+from realtime.simulator.http import LARGEST_BODY, Answer, Asked, Exchange, door, failure, opens_websocket, undecided
 
 POST = b"POST /v1/x?y=1 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\nContent-Length: 4\r\n\r\nbody"
+HANDSHAKE = (
+    b"GET /v1/realtime HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 PATIENCE = 20  # seconds
 
 
@@ -125,6 +129,46 @@ def test_a_failure_has_the_apis_shape() -> None:
     assert answer.headers == {"Allow": "GET", "X-Request-Id": "a"}
 
 
+# ── Whose it is ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("first", [b"G", b"GET ", b"GET / HTTP/1.1\r\nHost: a\r\n", b"GET " + b"a" * 1000])
+def test_what_cannot_be_told_yet(first: bytes) -> None:
+    """A GET may be a handshake until its head is whole."""
+    assert undecided(first)
+    assert not opens_websocket(first)
+
+
+@pytest.mark.parametrize("first", [b"P", b"\x16\x03\x01", b"GOT", b"GET / HTTP/1.1\r\n\r\n", b"GET /\n\n", b"GET " + b"a" * 20_000])
+def test_what_is_no_handshake(first: bytes) -> None:
+    """Another method or protocol, a GET without Upgrade and a head without end are told at once."""
+    assert not undecided(first)
+    assert not opens_websocket(first)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"websocket", b"h2c"), (b"13\r\n", b"13\r\nContent-Length: 1\r\n"), (b"13\r\n", b"13\r\nContent-Length: x\r\n"),
+        (b"13\r\n", b"13\r\nTransfer-Encoding: chunked\r\n"), (b"realtime", b"\xc3\xa9"), (b"dGhl", b"\xc3\xa9"),
+        (b"HTTP/1.1", b"HTTP/1.0"), (b"Host:", b"Host"), (b"13\r\n", b"13\r\n" + b"X: a\r\n" * 200), (b"realtime", b"a" * 9000),
+    ],
+)  # fmt: skip
+def test_what_websockets_cannot_read(old: bytes, new: bytes) -> None:
+    """What websockets would stumble over never comes to it."""
+    assert opens_websocket(HANDSHAKE)
+    assert not opens_websocket(HANDSHAKE.replace(old, new, 1))
+
+
+@given(st.binary(max_size=60), st.integers(0, len(HANDSHAKE)), st.integers(0, 30))
+def test_whatever_comes_first(noise: bytes, at: int, gone: int) -> None:
+    """No bytes raise, and none are waited for beyond the largest head."""
+    first = HANDSHAKE[:at] + noise + HANDSHAKE[at + gone :]
+    undecided(first)
+    opens_websocket(first)
+    assert not undecided(first + bytes(http.LARGEST_HEAD))
+
+
 # ── On a socket ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -162,11 +206,19 @@ async def converse(port: int, *pieces: bytes) -> bytes:
 
 
 async def test_a_websocket_beside(port: int) -> None:
-    """A GET opens a WebSocket as ever, also when it comes letter by letter."""
+    """A handshake opens a WebSocket as ever, also when it comes letter by letter; a GET that is none is a request."""
     async with connect(f"ws://127.0.0.1:{port}/") as client:
         assert await client.recv() == "hello"
-    said = await converse(port, b"G", b"E", b"T", b" / HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert said.startswith(b"HTTP/1.1 4")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(PATIENCE):
+        for letter in HANDSHAKE:
+            writer.write(bytes([letter]))
+            await asyncio.sleep(0)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 101 ")
+        await reader.readuntil(b"hello")
+    writer.close()
+    response, body = parsed(await converse(port, b"G", b"E", b"T", b" / HTTP/1.1\r\nHost: a\r\n\r\n"), b"GET")
+    assert (response.status_code, json.loads(body)["asked"][0]) == (201, "GET")
 
 
 async def test_a_request_on_the_socket(port: int) -> None:
@@ -181,6 +233,31 @@ async def test_a_large_body_on_the_socket(port: int) -> None:
     head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\n"
     response, _ = parsed(await converse(port, head, *[bytes(http.LARGEST_BODY)] * 3))
     assert response.status_code == 413
+
+
+async def test_a_large_head_on_the_socket(port: int) -> None:
+    """A client that sends headers without end can still read why it was refused."""
+    response, _ = parsed(await converse(port, b"GET / HTTP/1.1\r\nHost: a\r\nX: ", *[b"a" * http.LARGEST_HEAD] * 9), b"GET")
+    assert response.status_code == 431
+
+
+@pytest.mark.parametrize("data", [b"", b"GET", b"GET / HTTP/1.1\r\nHost: a\r\n", HANDSHAKE[:-2], b"P", POST[:40]])
+async def test_a_client_that_leaves_early(port: int, data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Who hangs up before it has asked for anything is no matter for the log."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    writer.write_eof()
+    async with asyncio.timeout(PATIENCE):
+        assert await reader.read() == b""
+    writer.close()
+    assert not caplog.records
+
+
+async def test_a_handshake_that_is_wrong(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A handshake that websockets can read and not accept is answered, and no matter for the log."""
+    for wrong in (HANDSHAKE.replace(b"13", b"8"), HANDSHAKE.replace(b"dGhl", b"?"), HANDSHAKE.replace(b": Upgrade", b": close")):
+        assert (await converse(port, wrong)).startswith(b"HTTP/1.1 4")
+    assert not caplog.records
 
 
 async def test_a_client_that_dawdles(caplog: pytest.LogCaptureFixture) -> None:

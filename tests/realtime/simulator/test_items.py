@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 from typing import Any
+from unittest import mock
 
 import pytest
 
-from realtime.audio import to_g711
 from realtime.simulator import items
 from tests.realtime.simulator.stage import ITEM, Event, Stage, encoded, errors, only, silence, sound, types, user
 
@@ -149,7 +149,7 @@ def test_truncate_counts_what_was_sent() -> None:
         ({"audio_end_ms": "500"}, "invalid_type", "audio_end_ms"),
         ({"audio_end_ms": 1.5}, "invalid_type", "audio_end_ms"),
         ({"audio_end_ms": True}, "invalid_type", "audio_end_ms"),
-        ({"audio_end_ms": -1}, "invalid_value", "audio_end_ms"),
+        ({"audio_end_ms": -1}, "integer_below_min_value", "audio_end_ms"),
         ({"audio_end_ms": 10**9}, "invalid_value", None),
         ({"content_index": 1}, "unsupported_content_type", None),
         ({"content_index": -1}, "unsupported_content_type", None),
@@ -171,82 +171,50 @@ def test_only_the_models_sound_can_be_truncated() -> None:
         assert errors(truncate(stage, item_id, audio_end_ms=0)) == [("unsupported_content_type", None)]
 
 
-def message(role: str, *parts: dict[str, Any]) -> dict[str, Any]:
-    """A message of these parts."""
-    return {"type": "message", "role": role, "content": list(parts)}
-
-
-TEXT = {"type": "input_text", "text": "Hello."}
-
-
-@pytest.mark.parametrize(
-    "item",
-    [
-        message("system", TEXT),
-        message("user", TEXT, {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "low"}),
-        message("user", {"type": "input_audio", "audio": encoded(silence(10)), "transcript": "Hello."}),
-        message("assistant", {"type": "output_text", "text": "Hello."}) | {"phase": "final_answer", "status": "completed"},
-        {"type": "function_call", "name": "f", "call_id": "call_1", "arguments": "{}"},
-        {"type": "function_call_output", "call_id": "call_1", "output": ""},
-        {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": True, "id": "i"},
-        {"type": "mcp_list_tools", "server_label": "s", "tools": [{"name": "t", "input_schema": {}}], "id": "i"},
-        {"type": "mcp_call", "server_label": "s", "name": "t", "arguments": "{}", "id": "i"},
-        {"type": "mcp_approval_request", "server_label": "s", "name": "t", "arguments": "{}", "id": "i"},
-    ],
-    ids=lambda item: item["type"],
-)
-def test_every_type_of_item(item: dict[str, Any]) -> None:
-    """A client can place every type of item there is; sound is taken and not repeated."""
-    events = Stage().send("conversation.item.create", item=item)
-    assert types(events) == ITEM
-    assert "audio" not in str(events[0]["item"].get("content", [{}])[-1].keys())
-
-
-MISSING, TYPE, VALUE, UNKNOWN = "missing_required_parameter", "invalid_type", "invalid_value", "unknown_parameter"
-
-
-@pytest.mark.parametrize(
-    ("item", "code", "param"),
-    [
-        (7, TYPE, "item"),
-        ({}, MISSING, "item.type"),
-        ({"type": "nope"}, VALUE, "item.type"),
-        ({"type": []}, VALUE, "item.type"),
-        ({"type": "message", "role": "user"}, MISSING, "item.content"),
-        ({"type": "message", "role": [], "content": []}, TYPE, "item.role"),
-        (message("nobody", TEXT), VALUE, "item.role"),
-        (message("user", TEXT) | {"id": {}}, TYPE, "item.id"),
-        (message("user", TEXT) | {"colour": "red"}, UNKNOWN, "item.colour"),
-        (message("user", TEXT) | {"phase": "late"}, VALUE, "item.phase"),
-        ({"type": "message", "role": "user", "content": "Hello."}, TYPE, "item.content"),
-        ({"type": "message", "role": "user", "content": ["Hello."]}, TYPE, "item.content[0]"),
-        (message("user", TEXT, {"type": "output_text", "text": ""}), VALUE, "item.content[1].type"),
-        (message("system", {"type": "input_audio"}), VALUE, "item.content[0].type"),
-        (message("user", {"type": "input_text"}), MISSING, "item.content[0].text"),
-        (message("user", {"type": "input_text", "text": 7}), TYPE, "item.content[0].text"),
-        (message("user", {"type": "input_text", "text": "", "audio": ""}), UNKNOWN, "item.content[0].audio"),
-        (message("user", TEXT, {"type": "input_audio", "audio": "?"}), VALUE, "item.content[1].audio"),
-        (message("user", {"type": "input_image", "image_url": "data:", "detail": "x"}), VALUE, "item.content[0].detail"),
-        (message("assistant", {"type": "output_audio", "audio": ""}), VALUE, "item.content[0].audio"),
-        ({"type": "function_call_output", "call_id": "call_1"}, MISSING, "item.output"),
-        ({"type": "function_call_output", "call_id": "call_1", "output": {}}, TYPE, "item.output"),
-        ({"type": "function_call", "name": "f", "arguments": {}}, TYPE, "item.arguments"),
-        ({"type": "mcp_list_tools", "server_label": "s", "tools": [{}]}, TYPE, "item.tools[0].name"),
-    ],
-)
-def test_an_item_that_is_none(item: Any, code: str, param: str) -> None:
-    """What is wrong with an item is named, and nothing is added."""
+def test_the_oldest_items_leave() -> None:
+    """A conversation holds so many items and characters; beyond that the oldest leave without a word, also its sound."""
     stage = Stage()
-    assert errors(stage.send("conversation.item.create", item=item)) == [(code, param)]
-    assert stage.order == []
+    with mock.patch.object(items, "MOST_ITEMS", 3):
+        assert ids_after(stage, *((name, None) for name in "abcde")) == ["c", "d", "e"]
+        assert ids_after(stage, ("f", "root")) == ["f", "d", "e"]
+    assert errors(stage.send("conversation.item.retrieve", item_id="a")) == [("item_retrieve_invalid_item_id", None)]
+    with mock.patch.object(items, "MOST_CHARACTERS", 2000):
+        stage.send("conversation.item.create", item=user("x" * 1500, id="long"))
+        assert stage.order == ["f", "d", "e", "long"]
+        stage.send("conversation.item.create", item=user("x" * 1500, id="longer"))
+        assert stage.order == ["longer"]
+        stage.send("conversation.item.create", item=user("x" * 5000, id="longest"))
+        assert stage.order == ["longest"]
 
 
-def test_sound_in_parts() -> None:
-    """The sound of several parts is one after the other, in the session's format."""
+def test_a_cleared_conversation_weighs_nothing() -> None:
+    """What is counted against the bounds is counted back when items are deleted, replaced, cut or completed."""
     stage = Stage()
-    stage.update(audio={"input": {"format": {"type": "audio/pcmu"}}})
-    half = to_g711(bytes(1600), "audio/pcmu")
-    parts = [{"type": "input_audio", "audio": encoded(half)} for _ in range(2)]
-    item = stage.send("conversation.item.create", item=message("user", *parts))[0]["item"]
-    stored = stage.session.items.get(item["id"])
-    assert (stored.audio_ms, len(stored.audio)) == (200, 200 * 48)
+    stage.ask("Count to five.")
+    stage.send("conversation.item.create", item=user("Hello.", id="mine"))
+    stage.send("conversation.item.create", item=user("Hello, hello.", id="mine"))
+    spoken = stage.order[1]
+    stage.send("conversation.item.truncate", item_id=spoken, content_index=0, audio_end_ms=100)
+    assert stage.session.items._audio_bytes == 100 * 48
+    for item_id in stage.order:
+        stage.send("conversation.item.delete", item_id=item_id)
+    assert (stage.session.items._audio_bytes, stage.session.items._characters) == (0, 0)
+
+
+def test_truncate_what_is_being_spoken() -> None:
+    """An answer may be cut before it is cancelled, to no more than was sent of it; then it is kept as it was cut."""
+    stage = Stage()
+    stage.write("Tell me a long story.")
+    stage.send("response.create")
+    stage.run(until="response.output_audio.delta")
+    sent = len(sound(stage.events)) / 48
+    item_id = stage.order[-1]
+    beyond = stage.send("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=int(sent) + 1)
+    assert errors(beyond) == [("invalid_value", None)]
+    assert types(stage.send("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=50)) == [
+        "conversation.item.truncated"
+    ]
+    stage.send("response.cancel")
+    stored = stage.session.items.get(item_id)
+    assert stored is not None
+    assert (stored.audio_ms, len(stored.audio), stored.text) == (50, 50 * 48, "")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from realtime.simulator.mcp import SERVERS, ServerTool
 from tests.realtime.simulator.stage import ENDED, GET_WEATHER, Event, Stage, done, only, spoken_words, types
 
 LIST = ["conversation.item.added", "mcp_list_tools.in_progress"]
@@ -226,3 +228,23 @@ def test_what_a_server_must_be(fields: dict[str, Any], param: str) -> None:
     """A server without an address, and approvals and filters of other forms, are refused by name."""
     error = only(Stage().update(tools=[server(**fields)]), "error")["error"]
     assert error["param"] == f"session.tools[0]{param}"
+
+
+def test_what_was_taken_away_is_listed_again() -> None:
+    """Tools that are no longer in force are forgotten; offered again, they are listed again."""
+    stage = table(server())
+    stage.update(tools=[])
+    assert stage.session.mcp.listed == {}
+    assert types(stage.update(tools=[server()])) == ["session.updated", *LIST]
+    stage.update(tools=[])
+    stage.run(1)
+    assert stage.session.mcp.listed == {}
+
+
+@pytest.mark.parametrize("name", ["(", "[a", "a+b", "\\"])
+def test_a_name_is_no_pattern(name: str) -> None:
+    """Whatever a server's tools are called, a question is answered; a name is found as a word, in any case."""
+    odd = ServerTool(name, "Odd.", lambda asked: {}, lambda arguments, chance: {})
+    with mock.patch.dict(SERVERS, {"simulator://odd": (odd, *SERVERS["simulator://dice"])}):
+        stage = table(server("simulator://odd"))
+        assert output(stage.ask("Please ROLL 2d6 now."))["name"] == "roll"

@@ -64,10 +64,10 @@ def test_parts_and_items_are_named_differently() -> None:
 
 
 def test_sound_comes_in_quarters_of_a_second() -> None:
-    """A delta of sound has 250 ms, the first two less, the last of a sentence what is left; none has obfuscation."""
+    """A delta of sound has 250 ms, the first less, the last of a sentence what is left; none has obfuscation."""
     deltas = [event for event in Stage().ask("Tell me a story.") if event["type"] == "response.output_audio.delta"]
     sizes = [len(base64.b64decode(event["delta"])) for event in deltas]
-    assert sizes[:2] == [4800, 9600]
+    assert sizes[:2] == [9600, 12_000]
     assert max(sizes) == 12_000
     assert sum(size == 12_000 for size in sizes) > len(sizes) / 2
     assert not any("obfuscation" in event for event in deltas)
@@ -275,3 +275,31 @@ def test_an_image_is_read_too() -> None:
     part = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
     stage.send("conversation.item.create", item={"type": "message", "role": "user", "content": [part]})
     assert done(stage.respond())["usage"]["input_token_details"]["image_tokens"] > 0
+
+
+def test_the_cache_ends_where_the_conversation_was_changed() -> None:
+    """Behind an item that is deleted nothing is cached, and nothing at all under other instructions."""
+    stage = Stage()
+    stage.update(output_modalities=["text"])
+    first = stage.write("word " * 200)[0]["item"]["id"]
+    stage.ask("Hello.")
+    before = done(stage.ask("Hello."))["usage"]["input_token_details"]["cached_tokens"]
+    stage.send("conversation.item.delete", item_id=first)
+    after = done(stage.ask("Hello."))["usage"]["input_token_details"]["cached_tokens"]
+    assert before > 200
+    assert after < 64  # no more than the instructions
+    assert done(stage.respond(instructions="Be somebody else."))["usage"]["input_token_details"]["cached_tokens"] == 0
+
+
+def test_thinking_is_a_part_of_the_text() -> None:
+    """A reasoning model thinks before it calls a function, as long as its effort says; others do not, nor for an answer."""
+
+    def thought(model: str, **session: Any) -> list[int | None]:
+        stage = Stage(model)
+        stage.update(output_modalities=["text"], tools=[GET_WEATHER], **session)
+        asked = [stage.ask("What is the weather in Lisbon?"), stage.ask("Hello.")]
+        return [done(events)["usage"]["output_token_details"].get("reasoning_tokens") for events in asked]
+
+    assert thought("gpt-realtime-2.1") == [17, None]
+    assert thought("gpt-realtime-2.1", reasoning={"effort": "high"}) == [128, None]
+    assert thought("gpt-realtime") == [None, None]

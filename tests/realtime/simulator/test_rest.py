@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openai import AsyncOpenAI, AuthenticationError, BadRequestError
-from openai.types.beta.realtime import SessionCreateResponse
+from openai.types.beta.realtime import SessionCreateResponse, TranscriptionSession
 from openai.types.realtime import ClientSecretCreateResponse
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
@@ -29,6 +29,7 @@ NOW = 1_795_000_000
 QUICK = SimulatorOptions(latency_ms=5, pace=60, voice="tone", allow_beta=True)
 SECRETS = "/v1/realtime/client_secrets"
 SESSIONS = "/v1/realtime/sessions"
+TRANSCRIPTION_SESSIONS = "/v1/realtime/transcription_sessions"
 PATIENCE = 20  # seconds
 
 
@@ -84,10 +85,14 @@ def test_a_session_of_ones_own() -> None:
 
 
 def test_a_transcription_session() -> None:
-    """A key for a transcription session tells one, without a model."""
+    """A key for a transcription session tells one, without a model; its turn detection has an idle timeout of null."""
     told = session({"type": "transcription", "audio": {"input": {"transcription": {"model": "whisper-1"}}}})
-    assert (told["object"], "model" in told) == ("realtime.transcription_session", False)
+    assert (told["object"], told["expires_at"], "model" in told) == ("realtime.transcription_session", 0, False)
     assert told["audio"]["input"]["transcription"]["model"] == "whisper-1"
+    assert told["audio"]["input"]["turn_detection"]["idle_timeout_ms"] is None
+    for detection in (None, {"type": "semantic_vad"}):
+        told = session({"type": "transcription", "audio": {"input": {"turn_detection": detection}}})["audio"]["input"]["turn_detection"]
+        assert told == detection or "idle_timeout_ms" not in told
 
 
 def test_models_are_not_looked_up() -> None:
@@ -108,6 +113,7 @@ def test_models_are_not_looked_up() -> None:
         ({"session": 7}, "invalid_type", "session"),
         ({"session": {}}, "missing_required_parameter", "session.type"),
         ({"session": {"type": "realtime", "model": 7}}, "invalid_type", "session.model"),
+        ({"session": {"type": "transcription", "model": "whisper-1"}}, "unknown_parameter", "session.model"),
         ({"session": {"type": "realtime", "voice": "ash"}}, "unknown_parameter", "session.voice"),
         ({"session": {"type": "realtime", "audio": {"output": {"voice": "x"}}}}, "invalid_value", "session.audio.output.voice"),
     ],
@@ -148,13 +154,21 @@ def test_an_ephemeral_key_makes_no_other() -> None:
     [
         ("PUT", SECRETS, 405, "POST"), ("DELETE", "/realtime/client_secrets?x=1", 405, "POST"), ("POST", "/v1/realtime", 405, "GET"),
         ("POST", "/realtime?model=a", 405, "GET"), ("POST", "/v1/realtime/nope", 404, None), ("POST", "//[", 404, None),
-        ("POST", "*", 404, None),
+        ("POST", "*", 404, None), ("GET", SECRETS, 405, "POST"), ("GET", "/v1/nope", 404, None), ("HEAD", "/v1/realtime", 405, "GET"),
     ],
 )  # fmt: skip
 def test_other_addresses(method: str, path: str, status: int, allow: str | None) -> None:
     """What is not there is 404; what is there for another method says for which."""
     answer = ask(path=path, method=method)
     assert (answer.status, answer.headers.get("Allow")) == (status, allow)
+
+
+@pytest.mark.parametrize(("headers", "status"), [({}, 426), ({"upgrade": "h2c"}, 426), ({"upgrade": "WebSocket"}, 400)])
+def test_a_get_where_websockets_open(headers: dict[str, str], status: int) -> None:
+    """Who asks there without a WebSocket is told to use one; a handshake that came here is one that nobody can read."""
+    answer = Rest(QUICK, Keys(lambda: NOW)).answer(Asked("GET", "/v1/realtime?model=gpt-realtime", headers, b""))
+    assert (answer.status, answer.headers.get("Upgrade")) == (status, "websocket" if status == 426 else None)
+    assert list(answer.body["error"]) == ["message", "type", "param", "code"]
 
 
 def test_a_session_of_the_beta() -> None:
@@ -170,15 +184,43 @@ def test_a_session_of_the_beta() -> None:
     assert longer["client_secret"]["expires_at"] == NOW + 100
 
 
+def test_a_transcription_session_of_the_beta() -> None:
+    """A flat transcription session with a key for one minute, which may be asked for longer; its modalities mean nothing."""
+    body = {
+        "modalities": ["text"], "input_audio_format": "g711_alaw", "include": ["item.input_audio_transcription.logprobs"],
+        "input_audio_transcription": {"model": "whisper-1", "language": "en"}, "turn_detection": None,
+    }  # fmt: skip
+    told = ask(body, TRANSCRIPTION_SESSIONS).body
+    TranscriptionSession.model_validate(told)
+    assert (told["object"], told["client_secret"]["expires_at"]) == ("realtime.transcription_session", NOW + 60)
+    assert (told["input_audio_format"], told["turn_detection"], told["include"]) == ("g711_alaw", None, body["include"])
+    assert told["input_audio_transcription"] == {"model": "whisper-1", "language": "en", "prompt": None}
+    assert {"type", "audio", "modalities", "model", "voice"}.isdisjoint(told)
+    longer = ask({"client_secret": {"expires_at": {"anchor": "created_at", "seconds": 100}}}, TRANSCRIPTION_SESSIONS).body
+    assert longer["client_secret"]["expires_at"] == NOW + 100
+
+
+def test_what_a_transcription_session_of_the_beta_refuses() -> None:
+    """What belongs to answers is unknown there, and a mistake is named flat."""
+    for body, code, param in (
+        ({"voice": "ash"}, "unknown_parameter", "voice"),
+        ({"instructions": "a"}, "unknown_parameter", "instructions"),
+        ({"input_audio_transcription": {"model": "x"}}, "invalid_value", "input_audio_transcription.model"),
+        ({"client_secret": {"expires_at": {"seconds": 1}}}, "integer_below_min_value", "client_secret.expires_at.seconds"),
+    ):
+        error = ask(body, TRANSCRIPTION_SESSIONS).body["error"]
+        assert (error["code"], error["param"]) == (code, param)
+
+
 @pytest.mark.parametrize(
     ("body", "param", "message"),
     [
         ({"voice": "x"}, "voice", "Invalid value: 'x'."),
         ({"turn_detection": {"type": "server_vad", "threshold": 2}}, "turn_detection.threshold",
-         "Invalid value: 2. 'turn_detection.threshold'"),
+         "Invalid 'turn_detection.threshold': decimal above maximum value."),
         ({"x": 1}, "x", "Unknown parameter: 'x'."),
         ({"client_secret": 7}, "client_secret", "Invalid type for 'client_secret'"),
-        ({"client_secret": {"expires_after": {"seconds": 1}}}, "client_secret.expires_after.seconds", "Invalid value: 1."),
+        ({"client_secret": {"expires_after": {"seconds": 1}}}, "client_secret.expires_after.seconds", "Invalid 'client_secret."),
     ],
 )  # fmt: skip
 def test_what_the_beta_refuses(body: Any, param: str, message: str) -> None:
@@ -190,12 +232,13 @@ def test_what_the_beta_refuses(body: Any, param: str, message: str) -> None:
 
 def test_the_beta_is_not_there_unless_allowed() -> None:
     """Without leave the beta's address does not exist."""
-    assert ask({}, SESSIONS, allow_beta=False).status == 404
+    for path in (SESSIONS, TRANSCRIPTION_SESSIONS):
+        assert (ask({}, path).status, ask({}, path, allow_beta=False).status) == (200, 404)
 
 
 @given(st.binary(max_size=40) | values.map(lambda value: json.dumps(value).encode()) | st.builds(
     lambda one, other: json.dumps({"session": one, "expires_after": other}).encode(), values, values
-), st.sampled_from([SECRETS, SESSIONS]))  # fmt: skip
+), st.sampled_from([SECRETS, SESSIONS, TRANSCRIPTION_SESSIONS]))  # fmt: skip
 def test_whatever_is_posted(body: bytes, path: str) -> None:
     """Nothing that is posted raises: it is answered with a key or an error of the API's."""
     answer = ask(body, path)
@@ -299,6 +342,17 @@ async def test_a_beta_session_is_opened(simulator: SimulatorServer, openai: Asyn
     headers = {"Authorization": f"Bearer {session.client_secret.value}", "OpenAI-Beta": "realtime=v1"}
     told = (await first(simulator.url, additional_headers=headers))["session"]
     assert (told["modalities"], told["voice"], told["model"]) == (["text"], "verse", "gpt-realtime")
+
+
+async def test_a_beta_transcription_session_is_opened(simulator: SimulatorServer, openai: AsyncOpenAI) -> None:
+    """The same for transcription: the key's kind of session begins, and is told in the beta's events."""
+    session = await openai.beta.realtime.transcription_sessions.create(input_audio_transcription={"model": "whisper-1"})
+    assert session.client_secret.expires_at == NOW + 60
+    headers = {"Authorization": f"Bearer {session.client_secret.value}", "OpenAI-Beta": "realtime=v1"}
+    for url in (simulator.url, f"{simulator.url}?intent=transcription"):
+        created = await first(url, additional_headers=headers)
+        assert created["type"] == "transcription_session.created"
+        assert created["session"]["input_audio_transcription"]["model"] == "whisper-1"
 
 
 async def test_get_is_not_post(simulator: SimulatorServer) -> None:

@@ -1,4 +1,4 @@
-"""The simulator over a real socket: handshakes, whole turns, and clients that misbehave or vanish."""
+"""The simulator over a real socket: who is let in and who is not, whole turns, and clients of the beta."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from openai import AsyncOpenAI
 from openai.types.beta.realtime import RealtimeServerEvent
 from pydantic import Field, TypeAdapter
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from realtime.simulator import server as server_module
 from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.server import SimulatorServer
+from tests.realtime.simulator.dialling import PATIENCE, QUICK, dial, drained, send, until
 from tests.realtime.simulator.stage import (
     AUDIO_CLOSED,
     COMMITTED,
@@ -36,12 +36,10 @@ from tests.realtime.simulator.stage import (
     utterance,
 )
 
-QUICK = SimulatorOptions(latency_ms=5, pace=60, voice="tone")
 BETA_EVENT: TypeAdapter[Any] = TypeAdapter(
     Annotated[get_args(RealtimeServerEvent)[0], Field(discriminator="type")]  # type: ignore[misc]
 )
 """The beta's server events as its makers published them, by ``type``."""
-PATIENCE = 20  # seconds; a busy machine may take its time, a broken one never comes
 
 
 @pytest.fixture
@@ -49,29 +47,6 @@ async def simulator() -> AsyncIterator[SimulatorServer]:
     """A simulator that hurries."""
     async with SimulatorServer(port=0, options=QUICK) as running:
         yield running
-
-
-def dial(simulator: SimulatorServer, model: str = "gpt-realtime", **arguments: Any) -> connect:
-    """Connect as a client does; ``model`` empty: without one."""
-    query = f"?model={model}" if model else ""
-    return connect(simulator.url + query, max_size=None, compression=None, open_timeout=PATIENCE, **arguments)
-
-
-async def send(client: ClientConnection, type_: str, **fields: Any) -> None:
-    """One client event."""
-    await client.send(json.dumps({"type": type_, **fields}))
-
-
-async def until(client: ClientConnection, type_: str) -> list[Event]:
-    """Events up to and with the first of a type; each is one of the API's."""
-    events: list[Event] = []
-    async with asyncio.timeout(PATIENCE):
-        async for raw in client:
-            events.append(json.loads(raw))
-            check(events[-1])
-            if events[-1]["type"] == type_:
-                return events
-    raise AssertionError(f"closed before {type_}: {types(events)}")
 
 
 @pytest.mark.parametrize(
@@ -106,6 +81,48 @@ async def test_who_is_refused(simulator: SimulatorServer, model: str, status: in
     assert set(json.loads(response.body)["error"]) == {"message", "type", "param", "code"}
 
 
+UPGRADE = (
+    b"Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+JUNK = {
+    "without Upgrade": (b"GET /v1/realtime?model=gpt-realtime HTTP/1.1\r\nHost: a\r\n\r\n", 426),
+    "HTTP/1.0": (b"GET /v1/realtime HTTP/1.0\r\n\r\n", 426),
+    "another protocol": (b"GET /v1/realtime HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", 426),
+    "without Connection": (b"GET /v1/realtime HTTP/1.1\r\n" + UPGRADE.replace(b"Connection: Upgrade\r\n", b"") + b"\r\n", 426),
+    "another version": (b"GET /v1/realtime HTTP/1.1\r\n" + UPGRADE.replace(b"13", b"8") + b"\r\n", 400),
+    "without a key": (b"GET /v1/realtime HTTP/1.1\r\n" + UPGRADE[: UPGRADE.index(b"Sec-WebSocket-Key")] + b"\r\n", 400),
+    "with a body": (b"GET /v1/realtime HTTP/1.1\r\n" + UPGRADE + b"Content-Length: 1\r\n\r\na", 400),
+    "many headers": (b"GET /v1/realtime HTTP/1.1\r\n" + UPGRADE + b"X: a\r\n" * 200 + b"\r\n", 400),
+    "an address in brackets": (b"GET //[ HTTP/1.1\r\n" + UPGRADE + b"\r\n", 404),
+    "another address": (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+    "a proxy's": (b"CONNECT example.com:443 HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 404),
+    "TLS": (bytes.fromhex("1603010200010001fc0303") + bytes(506), 400),
+    "half a line": (b"GET\r\n\r\n", 400),
+    "letters beyond ASCII": ("GET /v1/realtime?model=é HTTP/1.1\r\n".encode() + UPGRADE + b"\r\n", 400),
+    "huge headers": (b"GET /v1/realtime HTTP/1.1\r\nX: " + b"a" * 200_000, 431),
+}
+"""What comes to a port that is open, and the status it is answered with."""
+
+
+@pytest.mark.parametrize(("data", "status"), JUNK.values(), ids=JUNK)
+async def test_what_is_no_websocket(
+    simulator: SimulatorServer, data: bytes, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever comes to the port is answered with a status and the API's error; it is no matter for the log."""
+    reader, writer = await asyncio.open_connection(simulator.host, simulator.port)
+    writer.write(data)
+    async with asyncio.timeout(PATIENCE):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert (b"Upgrade: websocket" in head) is (status == 426)
+    assert b"Content-Type: application/json" in head
+    assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR", "CRITICAL")]
+
+
 @pytest.mark.parametrize(
     ("offered", "selected"),
     [
@@ -123,26 +140,6 @@ async def test_subprotocols(simulator: SimulatorServer, offered: list[str] | Non
         assert client.response is not None
         assert "sk-test" not in str(client.response.headers)
         assert types(await until(client, "session.created")) == ["session.created"]
-
-
-async def test_a_connection_that_breaks_off(simulator: SimulatorServer) -> None:
-    """gpt-drop vanishes without a close frame after the first response.created."""
-    async with dial(simulator, "gpt-drop") as client:
-        await send(client, "response.create")
-        events = [json.loads(raw) for raw in await drained(client)]
-    assert types(events) == ["session.created", "response.created"]
-    assert client.close_code == 1006
-
-
-async def drained(client: ClientConnection) -> list[str]:
-    """Everything until the connection is over, however it ends."""
-    frames: list[str] = []
-    async with asyncio.timeout(PATIENCE):
-        try:
-            while True:
-                frames.append(str(await client.recv()))
-        except ConnectionClosed:
-            return frames
 
 
 async def test_a_text_turn(simulator: SimulatorServer) -> None:
@@ -182,53 +179,6 @@ async def test_ears_can_be_turned_off() -> None:
     assert events[-1]["transcript"] == "(1.8 s of speech)"
 
 
-async def test_frames_that_are_no_events(simulator: SimulatorServer) -> None:
-    """Binary frames and broken JSON are answered by errors, and the session goes on."""
-    async with dial(simulator) as client:
-        await until(client, "session.created")
-        for frame, code in ((b"\0\1", "invalid_event"), ("{", "invalid_json"), ("", "invalid_json"), ("[]", "invalid_event")):
-            await client.send(frame)
-            assert errors(await until(client, "error")) == [(code, None)]
-        await send(client, "input_audio_buffer.clear")
-        assert types(await until(client, "input_audio_buffer.cleared")) == ["input_audio_buffer.cleared"]
-
-
-async def test_a_session_ends_with_its_time() -> None:
-    """The last event says that the session has expired, and the close repeats it."""
-    async with SimulatorServer(port=0, options=SimulatorOptions(session_seconds=0)) as simulator, dial(simulator) as client:
-        events = [json.loads(raw) for raw in await drained(client)]
-    assert types(events) == ["session.created", "error"]
-    assert errors(events) == [("session_expired", None)]
-    assert (client.close_code, client.close_reason) == (1001, events[1]["error"]["message"])
-
-
-async def test_a_voice_that_fails(simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the voice cannot be used a response fails and says why, instead of waiting for ever."""
-
-    def broken(*words: object) -> bytes:
-        raise OSError("no voice today")
-
-    monkeypatch.setattr(server_module, "speak", broken)
-    async with dial(simulator) as client:
-        await send(client, "conversation.item.create", item=user("Hello."))
-        await send(client, "response.create")
-        response = (await until(client, "response.done"))[-1]["response"]
-    assert response["status"] == "failed"
-    assert "no voice today" in response["status_details"]["error"]["message"]
-
-
-async def test_many_sessions_at_once(simulator: SimulatorServer) -> None:
-    """Clients beside each other do not meet: each hears its own answer."""
-
-    async def converse(number: int) -> str:
-        async with dial(simulator) as client:
-            await send(client, "conversation.item.create", item=user(f"Say number {number}"))
-            await send(client, "response.create", response={"output_modalities": ["text"]})
-            return str((await until(client, "response.done"))[-1]["response"]["output"][0]["content"][0]["text"])
-
-    assert await asyncio.gather(*map(converse, range(8))) == [f"number {number}" for number in range(8)]
-
-
 async def test_a_stopped_simulator_says_goodbye() -> None:
     """Stopping closes every session with 1001 and frees the port."""
     simulator = SimulatorServer(port=0, options=SimulatorOptions())
@@ -243,17 +193,6 @@ async def test_a_stopped_simulator_says_goodbye() -> None:
     with pytest.raises(OSError, match=str(simulator.port)):
         await SimulatorServer(port=simulator.port).start()
     await again.stop()
-
-
-async def test_a_client_may_leave_amid_an_answer(simulator: SimulatorServer) -> None:
-    """A client that goes away leaves nothing running."""
-    async with dial(simulator) as client:
-        await send(client, "conversation.item.create", item=user("Tell me a long story."))
-        await send(client, "response.create")
-        await until(client, "response.output_audio.delta")
-    async with asyncio.timeout(PATIENCE):
-        while any(task.get_name().startswith("simulator") for task in asyncio.all_tasks()):
-            await asyncio.sleep(0)
 
 
 async def test_the_makers_own_client(simulator: SimulatorServer) -> None:

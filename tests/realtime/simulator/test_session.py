@@ -117,10 +117,11 @@ def test_a_frame_that_is_no_event_is_refused(raw: str, code: str, param: str | N
 
 
 def test_an_unknown_type_is_told_the_known_ones() -> None:
-    """The error for an unknown event lists those there are, in the API's order."""
+    """The error for an unknown event lists those there are, and two of the translation protocol, but none of WebRTC's."""
     message = only(Stage().send("nope", event_id="mine"), "error")["error"]["message"]
     assert message.startswith("Invalid value: 'nope'. Supported values are: 'session.update', 'input_audio_buffer.append', ")
-    assert message.endswith("'response.create', and 'response.cancel'.")
+    assert message.endswith("'response.cancel', 'session.close', and 'session.input_audio_buffer.append'.")
+    assert "output_audio_buffer.clear" not in message
 
 
 def test_errors_name_the_event_they_answer() -> None:
@@ -128,7 +129,22 @@ def test_errors_name_the_event_they_answer() -> None:
     stage = Stage()
     assert only(stage.send("response.cancel", event_id="mine"), "error")["error"]["event_id"] == "mine"
     assert only(stage.send("response.cancel"), "error")["error"]["event_id"] is None
-    assert only(stage.send("response.cancel", event_id=7), "error")["error"]["event_id"] is None
+
+
+def test_what_a_client_may_call_its_events() -> None:
+    """An event id is a string of at most 512 characters; the error for another cannot repeat it, and nothing happens."""
+    stage = Stage()
+    for event_id, code in ((7, "invalid_type"), ("x" * 513, "string_above_max_length")):
+        error = only(stage.send("conversation.item.create", item=user("Hello."), event_id=event_id), "error")["error"]
+        assert (error["code"], error["param"], error["event_id"]) == (code, "event_id", None)
+    assert stage.order == []
+    assert types(stage.write("Hello.", event_id="x" * 512)) == ITEM
+
+
+@pytest.mark.parametrize("type_", ["session.close", "session.input_audio_buffer.append"])
+def test_translation_events_have_no_place_here(type_: str) -> None:
+    """They are listed among the types there are, but are refused in other sessions."""
+    assert errors(Stage().send(type_)) == [(None, None)]
 
 
 def test_an_item_is_stored_as_it_came() -> None:
@@ -142,9 +158,20 @@ def test_an_item_is_stored_as_it_came() -> None:
 
 def test_a_function_output_has_no_status() -> None:
     """The echo of a function's output carries no status, as in recorded traffic."""
-    item = {"type": "function_call_output", "call_id": "call_1", "output": "{}"}
-    added = Stage().send("conversation.item.create", item=item)[0]
+    stage = Stage()
+    stage.send("conversation.item.create", item={"type": "function_call", "name": "f", "call_id": "call_1", "arguments": "{}"})
+    item = {"type": "function_call_output", "output": "{}", "call_id": "call_1"}
+    added = stage.send("conversation.item.create", item=item)[0]
     assert list(added["item"]) == ["id", "type", "call_id", "output"]
+
+
+def test_an_output_answers_a_call() -> None:
+    """What a function gave is refused when nobody called it; the message is the API's."""
+    stage = Stage()
+    item = {"type": "function_call_output", "call_id": "call_x", "output": "{}"}
+    error = only(stage.send("conversation.item.create", item=item), "error")["error"]
+    assert (error["code"], error["message"]) == ("invalid_tool_call_id", "Tool call ID 'call_x' not found in conversation.")
+    assert stage.order == []
 
 
 def test_delete() -> None:

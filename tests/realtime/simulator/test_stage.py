@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from realtime.simulator.options import SimulatorOptions
-from realtime.simulator.responses import Hear
 from realtime.simulator.scenario import (
     JUNK,
     Binary,
@@ -33,6 +32,7 @@ from realtime.simulator.session import SimulatedSession
 from realtime.simulator.stage import Stage
 from realtime.simulator.voice import speak
 from realtime.simulator.wire import Abort, Freeze, Raw, Shut
+from realtime.simulator.work import Hear
 from realtime.testing import Clock
 
 START = 1_795_000_000

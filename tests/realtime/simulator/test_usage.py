@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.simulator.usage import CACHE_STEP, item_tokens, response_usage, text_tokens, transcription_usage
-from tests.realtime.simulator.stage import check_usage
+from tests.realtime.simulator.order import usage_violations
 
 COUNTS = st.fixed_dictionaries({kind: st.integers(0, 500) for kind in ("text", "audio", "image")})
 MADE = st.fixed_dictionaries({kind: st.integers(0, 500) for kind in ("text", "audio")})
@@ -27,7 +27,7 @@ def test_the_sums_are_right(
 ) -> None:
     """Totals are the sums of their parts; what is cached is a part of what was read, of each kind, in steps."""
     usage = response_usage(context, instructions, output, cached)
-    check_usage(usage)
+    assert usage_violations(usage) == []
     total = instructions + sum(sum(part.values()) for part in context)
     assert usage["input_tokens"] == total
     assert usage["input_token_details"]["cached_tokens"] == min(cached, total) // CACHE_STEP * CACHE_STEP

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -79,3 +83,18 @@ def test_without_an_engine_it_hums(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="espeakng-loader"):
         speak("One two.", "alloy", 1.0, "espeak")
     speak.cache_clear()
+
+
+def test_the_engine_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that speak first at the same time share one engine: its library does not survive a second."""
+    made: list[object] = []
+
+    def slowly() -> object:
+        time.sleep(0.05)  # for the other threads to come
+        made.append(object())
+        return made[-1]
+
+    monkeypatch.setattr(voice, "_loaded", cache(slowly))
+    with ThreadPoolExecutor(4) as threads:
+        engines = list(threads.map(lambda _: voice._espeak(), range(4)))
+    assert engines == made * 4

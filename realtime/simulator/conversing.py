@@ -1,0 +1,194 @@
+"""One client's connection to the simulator: frames in, frames out, each when its time has come."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame as WebSocketFrame
+from websockets.frames import Opcode
+
+from realtime.dialects import BetaClient, Translator
+from realtime.simulator.handshake import Accepted
+from realtime.simulator.line import Line
+from realtime.simulator.session import SimulatedSession
+from realtime.simulator.stage import Stage
+from realtime.simulator.wire import Abort, Frame, Freeze, Shut
+from realtime.simulator.work import Work
+
+if TYPE_CHECKING:
+    from realtime.simulator.server import SimulatorServer
+
+log = logging.getLogger(__name__)
+
+LONG_FRAME = 64 * 1024
+"""Characters from which on a frame is taken in a thread: one second of sound takes 6 ms to listen to, and the largest
+frame as long as all other sessions would notice."""
+UNSENT_LIMIT = 4 * 1024 * 1024
+"""Characters that may wait for a client that does not read; nothing more is taken from it before it does."""
+
+
+class Conversation:
+    """One client's connection and its session."""
+
+    def __init__(self, server: SimulatorServer, connection: ServerConnection, accepted: Accepted) -> None:
+        self.server = server
+        self.connection = connection
+        self.drop = accepted.drop
+        self.line = Line(server.options.faults, server.options.seed)
+        self.session = SimulatedSession(
+            accepted.model, self.line.options(server.options), time.monotonic, server.now, accepted.kind, accepted.settings
+        )
+        self.front = server.staged(self.session, self.line)
+        """The session, or the scenario in front of it: what is fed and drained."""
+        self.translator = BetaClient(self.session.conversation_id) if accepted.beta else Translator()
+        self.changed = asyncio.Event()
+        self.changed.set()
+        self.sent = asyncio.Event()
+        self.turn = asyncio.Lock()
+        """Held by whoever works with the session, which may be a thread."""
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Carry frames both ways until the connection is over."""
+        if not self.line.pongs:
+            never_pong(self.connection)
+        sender = asyncio.create_task(self._send(), name="simulator sends")
+        try:
+            async for message in self.connection:
+                if isinstance(message, str):
+                    self.server.tell("sent", message)
+                    for raw in self.translator.to_api(message):
+                        await self._receive(raw)
+                else:
+                    self.front.receive_binary(message)
+                self.changed.set()
+                await asyncio.sleep(0)  # a client in full flow must not keep the sender from its turn
+                while self.session.unsent > UNSENT_LIMIT and not sender.done():
+                    self.sent.clear()
+                    await self.sent.wait()
+        except ConnectionClosed:
+            log.debug("a client vanished")
+        finally:
+            for task in (sender, *self.tasks):
+                task.cancel()
+            await asyncio.gather(sender, *self.tasks, return_exceptions=True)
+            if isinstance(self.front, Stage):
+                complaints = [*self.front.problems, *(f"{step}: not reached" for step in self.front.left())]
+                self.server.complaints.extend(complaints)
+                for complaint in complaints:
+                    log.warning("scenario %s: %s", self.front.scenario.name, complaint)
+
+    async def _receive(self, raw: str) -> None:
+        """Give the session a frame; in a thread where that takes long: much sound, or the first that is listened to."""
+        listener = self.session.hearing.buffer.listener
+        unready = listener is not None and listener.detector is None and '"input_audio_buffer.append"' in raw[:200]
+        if (instead := self.line.hear(raw)) is not None:
+            for event in instead:
+                self.line.send(event, time.monotonic())
+            return
+        async with self.turn:
+            if unready or len(raw) > LONG_FRAME:
+                await self.server.listen(self.front, raw)
+            else:
+                self.front.receive_text(raw)
+
+    async def _send(self) -> None:
+        """Send what the session has to say, when it has to be said."""
+        try:
+            await self._send_all()
+        except ConnectionClosed:
+            log.debug("a client vanished before it was told all")
+        except Exception:  # our own mistake, told in full; the client must not wait for what never comes
+            log.exception("the simulator cannot go on with a session")
+            await self.connection.close(1011)
+        finally:
+            self.sent.set()  # nobody must wait for what is never sent
+
+    async def _send_all(self) -> None:
+        closing = False
+        while True:
+            self.changed.clear()
+            async with self.turn:
+                self.front.advance()
+                for key, work in self.front.work_to_do():
+                    task = asyncio.create_task(self._work(key, work), name="simulator works")
+                    self.tasks.add(task)
+                    task.add_done_callback(self.tasks.discard)
+                events, due = self.front.events_to_send(), self.front.next_at()
+                over = self.front.close
+            self.sent.set()
+            now = time.monotonic()
+            for frame in events:
+                self.line.send(frame, now)
+            if over is not None and not closing:
+                self.line.send(Shut(*over), now)
+            closing = over is not None
+            for frame in self.line.due(now):
+                if not await self._put(frame):
+                    return
+            for note in (*self.line.notes_to_tell(), *self.translator.notes_to_tell()):
+                log.info(note)
+            times = [at for at in (None if closing else due, self.line.next_at()) if at is not None]
+            # Not wait_for: in Python 3.11 it can swallow the cancellation that ends this task.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, min(times) - time.monotonic()) if times else None):
+                    await self.changed.wait()
+
+    async def _put(self, frame: Frame) -> bool:
+        """Put one frame on the wire. Whether more may follow."""
+        if isinstance(frame, Abort):
+            self.connection.transport.abort()
+        elif isinstance(frame, Shut):
+            await self.connection.close(frame.code, frame.reason)
+        elif isinstance(frame, Freeze):
+            await self._freeze(frame.seconds)
+        else:
+            for data in self.translator.to_client(frame) if isinstance(frame, str) else [frame.data]:
+                if isinstance(data, str):
+                    self.server.tell("received", data)
+                await self.connection.send(data)
+                if self.drop and isinstance(data, str) and '"response.created"' in data[:60]:
+                    self.connection.transport.abort()
+                    return False
+        return not isinstance(frame, Abort | Shut)
+
+    async def _freeze(self, seconds: float | None) -> None:
+        """Neither read nor write for so long; None: until somebody gives up."""
+        transport = self.connection.transport
+        self.connection.ping_timeout = None  # else the server itself would be the one that gives up
+        self.server.frozen.add(transport)
+        transport.pause_reading()
+        try:
+            await asyncio.sleep(seconds) if seconds is not None else await asyncio.Event().wait()
+        finally:
+            self.server.frozen.discard(transport)
+            transport.resume_reading()
+
+    async def _work(self, key: int, work: Work) -> None:
+        try:
+            result = await self.server.do(work)
+        except (OSError, RuntimeError, ValueError) as error:
+            log.warning("the simulator could not %s: %s", type(work).__name__.lower(), error)
+            async with self.turn:
+                self.front.work_failed(key, f"The server had an error while processing your request: {error}.")
+        else:
+            async with self.turn:
+                self.front.work_done(key, result)
+        self.changed.set()
+
+
+def never_pong(connection: ServerConnection) -> None:
+    """Let a connection answer no pings."""
+    protocol, send = connection.protocol, connection.protocol.send_frame
+
+    def send_all_but_pongs(frame: WebSocketFrame) -> None:
+        if frame.opcode is not Opcode.PONG:
+            send(frame)
+
+    protocol.send_frame = send_all_but_pongs  # type: ignore[method-assign]

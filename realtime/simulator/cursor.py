@@ -1,0 +1,62 @@
+"""Cursor: how far a session has come in its scenario, and what lies ahead."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Sequence
+
+from realtime.simulator.scenario import Call, Expect, Fail, Placed, Say, Step, Until, describe, numbered, walk
+
+FORESIGHT = 200
+"""Steps that are looked through for an answer before a response is left to the brain."""
+
+
+class Cursor:
+    """Stands before the next step of a scenario."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.taken = 0
+        """Steps passed so far, each time it was."""
+        self._all = steps
+        self._steps = walk(steps)
+        self._ahead: deque[Placed] = deque()
+        self._reached: set[str] = set()
+
+    @property
+    def next(self) -> Step | None:
+        """The step that is to be taken; None when there is no more."""
+        return self.foreseen(0)
+
+    @property
+    def described(self) -> str:
+        """The next step and its number, 3.2 being the second within the third; there must be one."""
+        return _described(*self._ahead[0])
+
+    def foreseen(self, count: int) -> Step | None:
+        """The step that comes so many after the next one."""
+        self._ahead.extend(itertools.islice(self._steps, max(0, count + 1 - len(self._ahead))))
+        return self._ahead[count][1] if count < len(self._ahead) else None
+
+    def pass_on(self) -> None:
+        """The next step is taken."""
+        self._reached.add(self._ahead.popleft()[0])
+        self.taken += 1
+
+    def will_answer(self) -> bool:
+        """Whether an answer comes before the next event is waited for."""
+        for count in range(FORESIGHT):
+            step = self.foreseen(count)
+            if step is None or isinstance(step, Expect | Until):
+                return False
+            if isinstance(step, Say | Call | Fail):
+                return True
+        return False
+
+    def left(self) -> list[str]:
+        """Steps that were not reached, with their numbers; one that waits still is the first of them."""
+        return [_described(number, step) for number, step in numbered(self._all) if number not in self._reached]
+
+
+def _described(number: str, step: Step) -> str:
+    return f"step {number}: {describe(step)}"

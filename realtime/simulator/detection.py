@@ -1,0 +1,52 @@
+"""Turn detection: its two kinds, what each can be told, and its defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from realtime.simulator.checks import boolean, fields, kind_of, number, one_of, whole
+from realtime.simulator.refusals import unknown_parameter
+
+KINDS = ("server_vad", "semantic_vad")
+_OF_RESPONSES = ("idle_timeout_ms", "create_response", "interrupt_response")
+"""Fields that say when to answer."""
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "threshold": lambda path, value: number(path, value, 0, 1),
+    "prefix_padding_ms": lambda path, value: whole(path, value, 0, 10_000),
+    "silence_duration_ms": lambda path, value: whole(path, value, 0, 30_000),
+    "idle_timeout_ms": lambda path, value: None if value is None else whole(path, value, 5_000, 30_000),
+    "eagerness": lambda path, value: one_of(path, value, ("low", "medium", "high", "auto")),
+    "create_response": boolean,
+    "interrupt_response": boolean,
+}
+
+
+def defaults(kind: str, silence_ms: int, answers: bool) -> dict[str, Any]:
+    """Settings of one kind when nothing else is said; ``answers`` unless the session only writes down."""
+    create = {"create_response": True, "interrupt_response": True} if answers else {}
+    if kind == "semantic_vad":
+        return {"type": kind, "eagerness": "auto", **create}
+    own = {"threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": silence_ms}
+    return {"type": kind, **own, **({"idle_timeout_ms": None} if answers else {}), **create}
+
+
+def merged(path: str, value: Any, before: dict[str, Any] | None, silence_ms: int, answers: bool) -> dict[str, Any] | None:
+    """What is in force after an update: fields that are not named keep their value, or have the kind's default.
+
+    Null: turns are taken by hand. Raises Refusal.
+    """
+    if value is None:
+        return None
+    fields(path, value, ("type", *_CHECKS))
+    kind = kind_of(path, {"type": before["type"], **value} if before else value, KINDS)
+    usual = defaults(kind, silence_ms, answers)
+    found = {**usual, **(before if before and before["type"] == kind else {})}
+    for key, given in value.items():
+        if not answers and key in _OF_RESPONSES:
+            _CHECKS[key](f"{path}.{key}", given)
+            continue  # the schema knows it here too; without responses it means nothing, and is not told
+        if key not in usual:
+            raise unknown_parameter(f"{path}.{key}")
+        found[key] = given if key == "type" else _CHECKS[key](f"{path}.{key}", given)
+    return found

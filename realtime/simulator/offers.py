@@ -1,0 +1,69 @@
+"""Offers: the tools that a session or a response has, and which of them must be used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from realtime.simulator.checks import kind_of, one_of, typed
+from realtime.simulator.refusals import expect, missing, wrong_type
+
+_FUNCTION_FIELDS = {"type": "", "name": "a string", "description": "a string", "parameters": "an object"}
+_MCP_FIELDS = {
+    "type": "", "server_label": "a string", "server_url": "a string", "connector_id": "a string", "tunnel_id": "a string",
+    "authorization": "a string", "headers": "an object", "server_description": "a string", "allowed_tools": "",
+    "require_approval": "", "defer_loading": "a boolean", "allowed_callers": "an array",
+}  # fmt: skip
+_CHOICES = {
+    "function": {"name": "a string", "type": ""},
+    "mcp": {"server_label": "a string", "name": "a string", "type": ""},
+}
+"""Fields of the objects that ``tool_choice`` may be, the necessary one first."""
+
+
+def tools(path: str, value: Any) -> list[dict[str, Any]]:
+    """``tools``: functions, and MCP servers (protocol 3.3). Raises Refusal, as all of these do."""
+    if not isinstance(value, list):
+        raise wrong_type(path, "an array of objects", value)
+    for index, tool in enumerate(value):
+        here = f"{path}[{index}]"
+        expect(here, tool, "an object")
+        function = kind_of(here, tool, ("function", "mcp")) == "function"
+        typed(here, tool, _FUNCTION_FIELDS if function else _MCP_FIELDS, "name" if function else "server_label")
+        if not function:
+            _check_mcp(here, tool)
+    return value
+
+
+def tool_choice(path: str, value: Any) -> Any:
+    """``tool_choice``: a word, or one function or server."""
+    if not isinstance(value, dict):
+        return one_of(path, value, ("none", "auto", "required"))
+    known = _CHOICES[kind_of(path, value, tuple(_CHOICES))]
+    typed(path, value, known, next(iter(known)))
+    return value
+
+
+def _check_mcp(path: str, tool: dict[str, Any]) -> None:
+    """Raise unless an MCP tool says where its server is, and which of its tools may be used, and how."""
+    if not any(tool.get(name) for name in ("server_url", "connector_id", "tunnel_id")):
+        raise missing(f"{path}.server_url")
+    approval, allowed = tool.get("require_approval"), tool.get("allowed_tools")
+    if isinstance(approval, dict):
+        typed(f"{path}.require_approval", approval, {"always": "an object", "never": "an object"})
+        for when, wanted in approval.items():
+            _filter(f"{path}.require_approval.{when}", wanted)
+    elif approval is not None:
+        one_of(f"{path}.require_approval", approval, ("always", "never"))
+    if isinstance(allowed, list):
+        allowed = {"tool_names": allowed}
+    elif allowed is not None:
+        expect(f"{path}.allowed_tools", allowed, "an object")
+    _filter(f"{path}.allowed_tools", allowed)
+
+
+def _filter(path: str, value: dict[str, Any] | None) -> None:
+    if value is None:
+        return
+    typed(path, value, {"tool_names": "an array", "read_only": "a boolean"})
+    for index, name in enumerate(value.get("tool_names") or []):
+        expect(f"{path}.tool_names[{index}]", name, "a string")

@@ -1,0 +1,110 @@
+"""Scripts: what runs beside one another in a session, each until it waits for a time or for work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from realtime.simulator.responses import Response
+from realtime.simulator.work import Hear, Script, Think, Work, WorkFailed
+
+LATEST = 0.5
+"""Seconds that a busy machine's delay is made up for at most."""
+
+
+@dataclass(slots=True)
+class Life:
+    """A script that runs: a response, a transcription, a delay."""
+
+    script: Script
+    due: float | None = None
+    """When it goes on; None while it waits for work."""
+    waits_for: int | None = None
+    """The work it waits for; two may wait for the same."""
+    response: Response | None = None
+
+
+class Scripts:
+    """One session's scripts, and the work they wait for."""
+
+    def __init__(self, clock: Callable[[], float], over: Callable[[], bool]) -> None:
+        """``clock`` is monotonic, in seconds; when it is ``over`` nothing goes on."""
+        self.clock = clock
+        self.over = over
+        self._lives: dict[int, Life] = {}
+        self._count = 0
+        self._work: list[tuple[int, Work]] = []
+        self._asked: dict[int, Work | Think] = {}
+
+    def begin(self, script: Script, response: Response | None = None) -> None:
+        """Run a script beside the others; of a response's, say whose it is."""
+        self._count += 1
+        self._lives[self._count] = Life(script, response=response)
+        self._go_on(self._count, None)
+
+    def end(self, response: Response) -> None:
+        """Stop a response's script wherever it stands."""
+        for key, life in list(self._lives.items()):
+            if life.response is response:
+                del self._lives[key]
+                if life.waits_for is not None and isinstance(self._asked.get(life.waits_for), Think):
+                    del self._asked[life.waits_for]  # nobody gives a plan to a response that is not there
+
+    def responses(self) -> list[Response]:
+        """Those in progress, out-of-band ones too."""
+        return [life.response for life in self._lives.values() if life.response is not None]
+
+    def advance(self) -> None:
+        """Let everything happen that is due."""
+        while not self.over():
+            due = [(life.due, key) for key, life in self._lives.items() if life.due is not None and life.due <= self.clock()]
+            if not due:
+                return
+            self._go_on(min(due)[1], None)
+
+    def next_at(self) -> float | None:
+        """When ``advance`` is to be called next."""
+        return min((life.due for life in self._lives.values() if life.due is not None), default=None)
+
+    def work_to_do(self) -> list[tuple[int, Work]]:
+        """Work for threads that nobody was given yet."""
+        work, self._work = self._work, []
+        return work
+
+    def thoughts_to_have(self) -> list[int]:
+        """Keys of plans that are waited for, the longest first."""
+        waiting = [life.waits_for for life in self._lives.values() if life.waits_for is not None]
+        return [key for key in waiting if isinstance(self._asked.get(key), Think)]
+
+    def work_done(self, key: int, result: Any) -> None:
+        """A piece of work is finished; whoever waited for it goes on. Ignored when nobody waits any longer."""
+        self._asked.pop(key, None)
+        for life in [life for life, waiting in self._lives.items() if waiting.waits_for == key]:
+            if not self.over() and life in self._lives:
+                self._go_on(life, result)
+
+    def _go_on(self, key: int, result: Any) -> None:
+        life = self._lives[key]
+        asked_at = life.due if life.due is not None else self.clock()
+        try:
+            wanted = life.script.throw(result) if isinstance(result, WorkFailed) else life.script.send(result)
+        except StopIteration:
+            del self._lives[key]
+            return
+        if isinstance(wanted, (int, float)):
+            # From when it was due, not from now: a busy machine must not slow the voice down.
+            life.due, life.waits_for = max(asked_at, self.clock() - LATEST) + wanted, None
+        else:
+            life.due, life.waits_for = None, self._ask_for(wanted)
+
+    def _ask_for(self, wanted: Work | Think) -> int:
+        """The key of a piece of work; what is said in an item is not worked out twice at a time."""
+        for key, asked in self._asked.items():
+            if isinstance(wanted, Hear) and isinstance(asked, Hear) and asked.item_id == wanted.item_id and asked.partial == wanted.partial:
+                return key
+        self._count += 1
+        self._asked[self._count] = wanted
+        if not isinstance(wanted, Think):
+            self._work.append((self._count, wanted))
+        return self._count

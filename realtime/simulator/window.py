@@ -1,0 +1,53 @@
+"""Window: how much of a conversation the model can read, and what becomes of the rest (session field ``truncation``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from realtime.simulator import usage
+from realtime.simulator.config import reasons
+from realtime.simulator.items import Stored
+from realtime.simulator.work import WorkFailed
+
+READABLE = {True: 96_000, False: 28_224}
+"""Tokens of input: of the reasoning models (128k less the longest answer), of the others (protocol 3.2)."""
+
+
+class TooLong(WorkFailed):
+    """Raised when a conversation is longer than the model's window and nothing of it may be left out."""
+
+    def error(self) -> dict[str, Any]:
+        """As ``status_details`` has it; the API's code and words are unconfirmed."""
+        return {"type": "invalid_request_error", "code": "context_length_exceeded", "message": str(self)}
+
+
+def fixed_tokens(session: dict[str, Any]) -> int:
+    """What every response reads before the conversation: instructions and tools."""
+    return usage.count(session["instructions"]) + usage.count(str(session["tools"] or ""))
+
+
+def fitted(context: list[Stored], session: dict[str, Any]) -> list[Stored]:
+    """What of a context the model reads; what it leaves out once it never reads again. Raises TooLong.
+
+    ``truncation`` auto leaves out the oldest items until the rest fits; ``disabled`` none. A retention ratio leaves out
+    so many that the beginning stays the same for some turns, and is read from the cache.
+    """
+    context = [stored for stored in context if not stored.left_out]
+    truncation = session["truncation"]
+    room = READABLE[reasons(session["model"])] - fixed_tokens(session)
+    ratio = 1.0
+    if isinstance(truncation, dict):
+        ratio = float(truncation["retention_ratio"])
+        limit = (truncation.get("token_limits") or {}).get("post_instructions")
+        room = room if limit is None else min(room, limit)
+    needed = sum(sum(stored.tokens.values()) for stored in context)
+    if needed <= room:
+        return context
+    if truncation == "disabled":
+        raise TooLong(f"The conversation has {needed} tokens, but the model reads {max(0, room)} beside its instructions and tools.")
+    for index, stored in enumerate(context[:-1]):
+        needed -= sum(stored.tokens.values())
+        stored.left_out = True
+        if needed <= room * ratio:
+            return context[index + 1 :]
+    return context[-1:]
