@@ -35,7 +35,7 @@ style: $(VENV)/test.stamp ## put imports, Python and templates into their form
 types: $(VENV)/test.stamp ## check the types alone
 	@$(PYTHON) -m mypy
 
-bench: $(VENV)/test.stamp ## measure: how much is recorded and shown how fast
+bench: $(VENV)/test.stamp ## measure: how much is recorded, shown and relayed how fast
 	@$(PYTHON) -m pytest -m bench -s $(PYTEST)
 
 browser: ## install Chromium for the browser tests, where the system's package manager can

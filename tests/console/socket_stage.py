@@ -10,9 +10,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from console.server import CompleteServer
+from console.server import CompleteServer  # first: it chooses the reactor
+from console.tls import local
 
 MEGABYTE = 1_000_000
+FRAME = "x" * 6_600
+"""As long as an event with 250 ms of sound."""
 awake = asyncio.Event()
 flooded = 0
 
@@ -40,11 +43,19 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         }
     )
     while (message := await receive())["type"] == "websocket.receive":
-        await answer(message, send)
+        try:
+            await answer(message, scope, send)
+        except OSError:
+            say("could not send")
     say(f"{message['code']} {message['reason']}")
 
 
-async def answer(message: dict[str, Any], send: Any) -> None:
+def memory() -> int:
+    """Bytes of this process that are in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def answer(message: dict[str, Any], scope: dict[str, Any], send: Any) -> None:
     """Do what a message asks for; anything unknown comes back as it is."""
     global flooded
     match (message.get("text") or "")[:100].split(" "):
@@ -54,6 +65,14 @@ async def answer(message: dict[str, Any], send: Any) -> None:
             for _ in range(int(megabytes)):
                 await send({"type": "websocket.send", "bytes": bytes(MEGABYTE)})
                 flooded += 1
+        case ["pour"]:
+            while True:
+                await send({"type": "websocket.send", "text": FRAME})
+                flooded += 1
+        case ["scheme"]:
+            await send({"type": "websocket.send", "text": scope["scheme"]})
+        case ["memory"]:
+            await send({"type": "websocket.send", "text": str(memory())})
         case ["flooded"]:
             await send({"type": "websocket.send", "text": str(flooded)})
         case ["sleep"]:
@@ -74,11 +93,14 @@ async def shut_down() -> None:
 
 
 if __name__ == "__main__":
-    CompleteServer(
+    certificates = os.environ.get("STAGE_TLS")
+    server = CompleteServer(
         application,
         host="127.0.0.1",
-        port=int(os.environ.get("STAGE_PORT", "0")),
+        port=0,
         startup=nothing,
         shutdown=shut_down,
-        ready=lambda port: say(str(port)),
-    ).run()
+        ready=lambda port: say(f"{port} {server.tls_port}"),
+        tls=local(Path(certificates), []).options() if certificates else None,
+    )
+    server.run()

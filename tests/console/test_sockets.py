@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -15,14 +20,28 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 STAGE = Path(__file__).with_name("socket_stage.py")
 MEGABYTE = 1_000_000
+STALLS = [2, pytest.param(60, marks=pytest.mark.bench)]
+"""Seconds that one side stands still."""
+GROWTH = 12 * MEGABYTE
+"""What the process may grow by meanwhile: a few full buffers, and what the allocator keeps."""
 
 
 class Stage:
     """A process that serves ``socket_stage.application`` with the console's server."""
 
-    def __init__(self) -> None:
-        self.process = subprocess.Popen([sys.executable, STAGE], stdout=subprocess.PIPE, text=True)
-        self.url = f"ws://127.0.0.1:{self.said()}"
+    def __init__(self, scheme: str, certificates: Path) -> None:
+        """``certificates``: an empty folder, or one that another stage has used."""
+        environment = {**os.environ, "STAGE_TLS": str(certificates) if scheme == "wss" else ""}
+        self.process = subprocess.Popen([sys.executable, STAGE], env=environment, stdout=subprocess.PIPE, text=True)
+        plain, encrypted = self.said().split()
+        self.url = f"{scheme}://127.0.0.1:{encrypted if scheme == 'wss' else plain}"
+        self.trust = ssl.create_default_context(cafile=certificates / "authority.pem") if scheme == "wss" else None
+        self.authority = certificates / "authority.pem"
+
+    def dial(self, path: str = "", **options: Any) -> connect:
+        """A client without limits of its own, who is patient."""
+        chosen = {"max_size": None, "compression": None, "proxy": None, "ping_interval": None, "ssl": self.trust, **options}
+        return connect(f"{self.url}{path}", **chosen)
 
     def said(self) -> str:
         """The next line the process prints."""
@@ -38,17 +57,18 @@ class Stage:
         self.process.stdout.close()
 
 
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    """A server of its own for each test."""
-    stage = Stage()
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stages keep the certificate they make."""
+    return tmp_path_factory.mktemp("tls")
+
+
+@pytest.fixture(params=["ws", "wss"])
+def stage(request: pytest.FixtureRequest, certificates: Path) -> Iterator[Stage]:
+    """A server of its own for each test, plain and encrypted."""
+    stage = Stage(request.param, certificates)
     yield stage
     stage.end()
-
-
-def dial(url: str) -> connect:
-    """A client without limits of its own."""
-    return connect(url, max_size=None, compression=None, proxy=None)
 
 
 async def closed(client: ClientConnection) -> tuple[int, str]:
@@ -61,7 +81,7 @@ async def closed(client: ClientConnection) -> tuple[int, str]:
 
 async def test_accepting_sends_headers(stage: Stage) -> None:
     """Headers and the subprotocol given with the acceptance are in the handshake's response. Daphne ignores headers."""
-    async with connect(stage.url, subprotocols=["realtime", "key.secret"], proxy=None) as client:
+    async with stage.dial(subprotocols=["realtime", "key.secret"]) as client:
         assert client.response is not None
         assert client.response.headers["x-console-session"] == "abc"
         assert client.subprotocol == "realtime"
@@ -70,53 +90,101 @@ async def test_accepting_sends_headers(stage: Stage) -> None:
 async def test_refusing_has_a_status_and_a_body(stage: Stage) -> None:
     """A handshake can be refused with a status, headers and a body. Daphne always answers 403 without one."""
     with pytest.raises(InvalidStatus) as refused:
-        async with dial(f"{stage.url}/deny"):
+        async with stage.dial("/deny"):
             pass
     response = refused.value.response
     assert (response.status_code, response.headers["content-type"]) == (401, "application/json")
     assert response.body == b'{"error": "key"}'
 
 
-@pytest.mark.parametrize("code", [1000, 1008, 1011, 3000, 4004])
-async def test_closing_has_code_and_reason(stage: Stage, code: int) -> None:
+async def test_closing_has_code_and_reason(stage: Stage) -> None:
     """Code and reason of a close reach the client, reserved ones too. Daphne drops reasons, autobahn refuses codes."""
-    async with dial(stage.url) as client:
-        await client.send(f"close {code} fünf")
-        assert await closed(client) == (code, "fünf")
+    for code in (1000, 1008, 1011, 3000, 4004):
+        async with stage.dial() as client:
+            await client.send(f"close {code} fünf")
+            assert await closed(client) == (code, "fünf")
 
 
 async def test_a_reserved_code_is_not_sent(stage: Stage) -> None:
-    """1005 and 1006 stand for "no code": they become a close without one."""
-    async with dial(stage.url) as client:
-        await client.send("close 1006 gone")
+    """1005 stands for "no code": it becomes a close without one."""
+    async with stage.dial() as client:
+        await client.send("close 1005 gone")
         assert await closed(client) == (1005, "")
+
+
+async def test_a_connection_can_be_dropped(stage: Stage) -> None:
+    """1006 stands for "no goodbye": the connection breaks, and the application is told so too."""
+    async with stage.dial() as client:
+        await client.send("close 1006 gone")
+        with pytest.raises(ConnectionClosed) as end:
+            await client.recv()
+        assert end.value.rcvd is None
+    assert await asyncio.to_thread(stage.said) == "1006 "
+
+
+VIOLATIONS = {
+    "no UTF-8": (b"\x81\x82\0\0\0\0\xc3\x28", 1007),
+    "no UTF-8, in fragments": (b"\x01\x81\0\0\0\0\xc3\x80\x81\0\0\0\0\x28", 1007),
+    "an opcode nobody has defined": (b"\x83\x80\0\0\0\0", 1002),
+    "not masked": (b"\x81\x01x", 1002),
+    "a length in more bytes than it needs": (b"\x81\xfe\0\x01\0\0\0\0x", 1002),
+    "48 MiB to come": (b"\x82\xff\0\0\0\0\x03\0\0\0\0\0\0\0", 1009),
+}
+
+
+async def test_a_violation_has_its_code(stage: Stage) -> None:
+    """What breaks the protocol is answered with the close code for it. autobahn hangs up without a word."""
+    found = {}
+    for name, (frame, _) in VIOLATIONS.items():
+        client = await stage.dial()
+        client.transport.write(frame)
+        with pytest.raises(ConnectionClosed) as end:
+            await client.recv()
+        found[name] = end.value.rcvd and end.value.rcvd.code
+        client.transport.abort()
+    assert found == {name: code for name, (_, code) in VIOLATIONS.items()}
+
+
+async def test_messages_in_any_pieces(stage: Stage) -> None:
+    """Fragments, pings between them, several messages in one packet and one in many: all arrive, in their order."""
+    ping = b"\x89\x80\0\0\0\0"
+    one, two, three = b"\x01\x81\0\0\0\0a", b"\x00\x81\0\0\0\0b", b"\x80\x81\0\0\0\0c"
+    whole = b"\x81\x85\0\0\0\0whole" + b"\x82\x85\x01\x01\x01\x01" + bytes(byte ^ 1 for byte in b"bytes")
+    async with stage.dial() as client:
+        client.transport.write(whole + one + ping + two + three + whole + one)
+        for byte in two + ping + three + whole:
+            client.transport.write(bytes([byte]))
+            await asyncio.sleep(0)
+        said = [await client.recv() for _ in range(8)]
+    assert said == ["whole", b"bytes", "abc", "whole", b"bytes", "abc", "whole", b"bytes"]
 
 
 async def test_the_application_is_told_why(stage: Stage) -> None:
     """The application learns code and reason of the client's close. Daphne keeps the reason to itself."""
-    client = await dial(stage.url)
+    client = await stage.dial()
     await client.close(4007, "enough")
     assert await asyncio.to_thread(stage.said) == "4007 enough"
 
 
 async def test_a_lost_connection_has_no_reason(stage: Stage) -> None:
     """A connection that breaks is told as 1006, without words nobody said."""
-    client = await dial(stage.url)
+    client = await stage.dial()
     client.transport.abort()
     assert await asyncio.to_thread(stage.said) == "1006 "
 
 
-@pytest.mark.parametrize("message", ["", b"", "ü", b"\0\1", "x" * (20 * MEGABYTE)], ids=["", "b", "text", "bytes", "20 MB"])
-async def test_messages_travel_whole(stage: Stage, message: str | bytes) -> None:
+async def test_messages_travel_whole(stage: Stage) -> None:
     """Empty and very large messages pass both ways. Daphne drops empty ones and those above 1 MiB."""
-    async with dial(stage.url) as client:
-        await client.send(message)
-        assert await client.recv() == message
+    sizes = (125, 126, 65_535, 65_536, 20 * MEGABYTE)  # a frame's head says its length in three ways
+    async with stage.dial() as client:
+        for message in ("", b"", "ü", b"\0\1", *("x" * size for size in sizes), *(b"x" * size for size in sizes)):
+            await client.send(message)
+            assert await client.recv() == message
 
 
 async def test_a_slow_client_slows_the_application(stage: Stage) -> None:
     """An application that sends faster than the client reads has to wait. Daphne would queue all of it."""
-    async with dial(stage.url) as slow, dial(stage.url) as watcher:
+    async with stage.dial() as slow, stage.dial() as watcher:
         await slow.send("flood 200")
         before = -1
         while before != (now := await ask(watcher, "flooded")):
@@ -130,7 +198,7 @@ async def test_a_slow_client_slows_the_application(stage: Stage) -> None:
 
 async def test_a_slow_application_slows_the_client(stage: Stage) -> None:
     """A client that sends faster than the application takes has to wait, and then all arrives. Daphne queues it."""
-    async with dial(stage.url) as client, dial(stage.url) as watcher:
+    async with stage.dial() as client, stage.dial() as watcher:
         await client.send("sleep")
         sending = asyncio.create_task(send_many(client, 100))
         done, _ = await asyncio.wait([sending], timeout=1)
@@ -139,6 +207,95 @@ async def test_a_slow_application_slows_the_client(stage: Stage) -> None:
         for _ in range(100):
             assert len(await client.recv()) == MEGABYTE
         await sending
+
+
+@pytest.mark.parametrize("seconds", STALLS)
+async def test_a_client_that_stops_reading(stage: Stage, seconds: int) -> None:
+    """An application at full load costs no memory while its client stands still, whether in the clear or encrypted."""
+    async with stage.dial() as watcher, stage.dial() as stalled:
+        await stalled.send("pour")
+        await asyncio.sleep(1)
+        before, poured = await ask(watcher, "memory"), await ask(watcher, "flooded")
+        stalled.transport.pause_reading()
+        await asyncio.sleep(seconds)
+        assert await ask(watcher, "memory") < before + GROWTH
+        stalled.transport.resume_reading()
+        for _ in range(2_000):  # more than what the buffers of both sides held
+            assert len(await stalled.recv()) == 6_600
+        assert await ask(watcher, "flooded") > poured > 0
+        stalled.transport.abort()
+    assert await asyncio.to_thread(stage.said) == "could not send"
+
+
+async def test_a_goodbye_behind_what_is_not_read(stage: Stage) -> None:
+    """A client that closes without reading what is on its way ends the application's sending at once."""
+    async with stage.dial() as stalled:
+        await stalled.send("pour")
+        await asyncio.sleep(0.5)
+        stalled.transport.pause_reading()
+        stalled.protocol.send_close(1000, "enough")
+        stalled.transport.write(b"".join(stalled.protocol.data_to_send()))
+        assert await asyncio.to_thread(stage.said) == "could not send"
+        stalled.transport.abort()
+    assert await asyncio.to_thread(stage.said) == "1000 enough"
+
+
+@pytest.mark.parametrize("seconds", STALLS)
+async def test_an_application_that_stops_receiving(stage: Stage, seconds: int) -> None:
+    """A client at full load costs no memory while the application stands still."""
+    async with stage.dial() as watcher, stage.dial() as client:
+        await client.send("sleep")
+        before = await ask(watcher, "memory")
+        sending = asyncio.create_task(send_many(client, 1_000))
+        done, _ = await asyncio.wait([sending], timeout=seconds)
+        assert not done
+        assert await ask(watcher, "memory") < before + GROWTH
+        sending.cancel()
+        await watcher.send("wake")
+        client.transport.abort()
+
+
+async def test_the_scheme_is_told(stage: Stage) -> None:
+    """The application learns whether the socket is encrypted, and one process serves both."""
+    async with stage.dial() as client:
+        await client.send("scheme")
+        assert await client.recv() == stage.url.partition(":")[0]
+
+
+async def test_an_untrusted_certificate(stage: Stage) -> None:
+    """Who does not trust the authority made here is not connected; plain sockets ask nobody."""
+    if stage.trust is None:
+        async with stage.dial() as client:
+            await client.send("hello")
+            assert await client.recv() == "hello"
+    else:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await stage.dial(ssl=ssl.create_default_context())
+
+
+NODE = """
+const text = await new Promise((resolve, reject) => {
+  const socket = new WebSocket(process.argv[1]);
+  socket.onopen = () => socket.send("from node");
+  socket.onmessage = (message) => { resolve(message.data); socket.close(); };
+  socket.onerror = (event) => reject(event.error ?? event.message);
+});
+console.log(text);
+"""
+
+
+@pytest.mark.parametrize("stage", ["wss"], indirect=True)
+async def test_node_trusts_what_it_is_told_to(stage: Stage) -> None:
+    """Node's own WebSocket speaks wss with NODE_EXTRA_CA_CERTS set to the authority, as the console prints it."""
+    if not (node := shutil.which("node")):
+        pytest.skip("Node is not installed")
+    run = partial(
+        subprocess.run, [node, "--experimental-websocket", "--input-type=module", "-e", NODE, stage.url],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    trusting = await asyncio.to_thread(run, env={**os.environ, "NODE_EXTRA_CA_CERTS": str(stage.authority)})
+    assert (trusting.returncode, trusting.stdout) == (0, "from node\n"), trusting.stderr
+    assert (await asyncio.to_thread(run)).returncode != 0
 
 
 async def send_many(client: ClientConnection, megabytes: int) -> None:
@@ -155,7 +312,7 @@ async def ask(client: ClientConnection, question: str) -> int:
 
 async def test_stopping_closes_and_flushes(stage: Stage) -> None:
     """Ctrl+C runs the shutdown hook, tells sockets to come back later (1012), and ends with status 0."""
-    async with dial(stage.url) as client:
+    async with stage.dial() as client:
         stage.process.send_signal(signal.SIGINT)
         assert await closed(client) == (1012, "The console is stopping.")
     said = {await asyncio.to_thread(stage.said) for _ in range(2)}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import re
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import time
@@ -13,8 +17,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
 
-from tests.conftest import ROOT, start_console
+from tests.conftest import ROOT, Console, start_console
 
 TIMEOUT = 60  # seconds
 
@@ -76,6 +81,126 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
 def test_an_open_address_needs_a_token(tmp_path: Path) -> None:
     """Listening where others can reach it is refused without a token, and the sentence says what to set."""
     assert "CONSOLE_TOKEN" in refused(tmp_path, HOST="0.0.0.0")
+
+
+@pytest.mark.slow
+def test_it_serves_https_beside_http(tmp_path: Path) -> None:
+    """With --tls it says both addresses and what a client must trust, and serves pages and sockets at both."""
+    console = start_console(tmp_path, "--tls")
+    try:
+        said = console.lines
+        encrypted = said[1].split()[-1]
+        trust = dict(line.split()[-1].split("=") for line in said[2:])
+        assert set(trust) == {"NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"}
+        context = ssl.create_default_context(cafile=trust["SSL_CERT_FILE"])
+        for url in (console.url, encrypted):
+            with urllib.request.urlopen(f"{url}healthz", timeout=TIMEOUT, context=context) as answer:
+                assert answer.status == 200
+        asyncio.run(speak(encrypted, context))
+    finally:
+        status = console.stop()
+    assert (status, console.log.read_text()) == (0, "")
+
+
+async def speak(url: str, context: ssl.SSLContext | None = None) -> None:
+    """Be told by the simulator, through the relay, that a session has begun; it is recorded."""
+    address = url.replace("http", "ws", 1) + "via/simulator/v1/realtime?model=gpt-realtime"
+    async with connect(address, ssl=context, proxy=None) as client:
+        assert json.loads(await client.recv())["type"] == "session.created"
+        assert client.response is not None
+        session = client.response.headers["x-console-session"]
+    for _ in range(100):
+        with urllib.request.urlopen(f"{url}sessions.json", timeout=TIMEOUT, context=context) as answer:
+            (kept,) = json.load(answer)
+        if kept["status"] == "closed":
+            break
+        await asyncio.sleep(0.1)
+    assert (kept["id"], kept["status"]) == (session, "closed")
+    assert kept["events"]
+
+
+def test_half_a_certificate_is_refused(tmp_path: Path) -> None:
+    """A certificate without its key is one sentence that names both variables, before anything else is touched."""
+    said = refused(tmp_path, "--port", "0", CONSOLE_TLS_CERT=str(tmp_path / "cert.pem"))
+    assert "CONSOLE_TLS_CERT is set and CONSOLE_TLS_KEY is not" in said
+
+
+def test_a_taken_port_for_https_is_said(tmp_path: Path) -> None:
+    """A port for https that somebody else listens on is named by its own variable."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        said = refused(tmp_path, "--port", "0", "--tls", CONSOLE_TLS_PORT=str(port))
+    assert f"use CONSOLE_TLS_PORT={port + 1}" in said
+
+
+@pytest.mark.slow
+def test_runserver_is_a_whole_console(tmp_path: Path) -> None:
+    """`manage.py runserver` prepares, and starts the recorder and the simulator, as `manage.py console` does."""
+    console = start(tmp_path, [sys.executable, "manage.py", "runserver", "--noreload", "0"])
+    try:
+        asyncio.run(speak(console.url))
+    finally:
+        status = console.stop()
+    assert (status, "Traceback" in console.log.read_text()) == (0, False)
+
+
+@pytest.mark.slow
+def test_any_asgi_server_carries_it(tmp_path: Path) -> None:
+    """Under uvicorn, as docs/serving.md starts it, the console records and answers; ending it closes what is open."""
+    environment = {**os.environ, "CONSOLE_DATA_DIR": str(tmp_path / "data")}
+    for command in (["migrate"], ["collectstatic", "--noinput"]):
+        subprocess.run(
+            [sys.executable, "manage.py", *command],
+            cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, timeout=TIMEOUT, check=True,
+        )  # fmt: skip
+    console = start(tmp_path, [sys.executable, "-m", "uvicorn", *UVICORN, "--port", "0"])
+    try:
+        asyncio.run(speak(console.url))
+        second = start_refused(tmp_path, [sys.executable, "-m", "uvicorn", *UVICORN, "--port", "0"])
+    finally:
+        console.stop()
+    assert "Another console works with" in second
+    assert "Traceback" not in console.log.read_text()
+
+
+UVICORN = (
+    "console.asgi:application --ws-max-size 33554432 --ws-per-message-deflate false "
+    "--timeout-graceful-shutdown 5 --log-level info --no-use-colors"
+).split()
+
+
+def test_the_documents_say_how_uvicorn_is_started() -> None:
+    """docs/serving.md has the options that were tried here."""
+    command = " ".join(UVICORN[:5])
+    assert command in " ".join((ROOT / "docs/serving.md").read_text().replace("\\\n", " ").split())
+
+
+def start(folder: Path, command: list[str]) -> Console:
+    """Another way to start the console; waits until it has said its address, in the log or on its output."""
+    log = folder / "terminal.log"
+    with log.open("wb") as terminal:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, "CONSOLE_DATA_DIR": str(folder / "data"), "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL, stdout=terminal, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    deadline = time.monotonic() + TIMEOUT
+    while not (found := re.search(r"(?:Console:|running on) (http://\S+)", log.read_text())):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            pytest.fail(f"it did not start: {log.read_text()}")
+        time.sleep(0.1)
+    return Console(process, found[1].rstrip("/") + "/", folder / "data", log)
+
+
+def start_refused(folder: Path, command: list[str]) -> str:
+    """What it says when it does not start."""
+    ended = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "CONSOLE_DATA_DIR": str(folder / "data")},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, check=False,
+    )  # fmt: skip
+    assert ended.returncode != 0
+    return ended.stderr
 
 
 @pytest.mark.parametrize("port", ["no", "-1", "70000"])
