@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
@@ -15,23 +16,30 @@ http = get_asgi_application()  # first: it makes Django ready for the imports be
 
 from console.access import TokenDoor  # noqa: E402
 from console.doors.audio import audio  # noqa: E402
+from console.doors.relay import relay  # noqa: E402
+from console.doors.sessions import SessionsConsumer  # noqa: E402
 from console.doors.timeline import TimelineConsumer  # noqa: E402
+from console.lifespan import lifespan  # noqa: E402
 
-application = ProtocolTypeRouter(
-    {
-        "http": http,
-        # Pages' sockets: same origin only, with the console's token where one is set.
-        "websocket": AllowedHostsOriginValidator(
-            CookieMiddleware(
-                TokenDoor(
-                    URLRouter(
-                        [
-                            path("ws/sessions/<session_id>/timeline", TimelineConsumer.as_asgi()),
-                            path("ws/sessions/<session_id>/audio", audio),
-                        ]
-                    )
-                )
+# Pages' sockets: same origin only, with the console's token where one is set.
+pages = AllowedHostsOriginValidator(
+    CookieMiddleware(
+        TokenDoor(
+            URLRouter(
+                [
+                    path("ws/rail", SessionsConsumer.as_asgi()),
+                    path("ws/sessions/<session_id>/timeline", TimelineConsumer.as_asgi()),
+                    path("ws/sessions/<session_id>/audio", audio),
+                ]
             )
-        ),
-    }
+        )
+    )
 )
+
+
+async def sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Our pages' sockets under /ws/; every other one is a client's, with rules of its own (``console.admission``)."""
+    await (pages if scope["path"].startswith("/ws/") else relay)(scope, receive, send)
+
+
+application = ProtocolTypeRouter({"http": http, "websocket": sockets, "lifespan": lifespan})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 
 from channels.layers import get_channel_layer
 
-from console import live, providers
+from console import live, providers, rest
 from console.recorder import recorder
+from console.threads import take_turns
 from realtime import catalog
 from realtime.simulator.server import SimulatorServer
 
@@ -29,16 +31,18 @@ RAIL_GROUP = "rail"
 async def startup() -> None:
     """Start everything; call once, on the event loop that serves the pages."""
     global _simulator
+    take_turns()
     loop = asyncio.get_running_loop()
     layer = get_channel_layer()
 
-    async def tell(session_ids: set[str]) -> None:
-        for session_id in session_ids:
-            await layer.group_send(timeline_group(session_id), {"type": "timeline.news"})
+    async def tell(groups: list[str]) -> None:
+        for group in groups:
+            await layer.group_send(group, {"type": "viewer.news"})
 
     def nudge(session_ids: set[str]) -> None:
-        if not loop.is_closed():
-            asyncio.run_coroutine_threadsafe(tell(session_ids), loop)
+        groups = [group for group in (*map(timeline_group, session_ids), RAIL_GROUP) if group in layer.groups]
+        if groups and not loop.is_closed():  # most sessions have no viewer: theirs costs the loop nothing
+            asyncio.run_coroutine_threadsafe(tell(groups), loop)
 
     def overflow(session_ids: set[str]) -> None:
         log.error("closing %d sessions: nothing more can be recorded", len(session_ids))
@@ -47,15 +51,22 @@ async def startup() -> None:
     recorder.nudge, recorder.overflow = nudge, overflow
     recorder.start()
     await live.in_reader(live.mark_abandoned)
-    live.READERS.submit(catalog.events)  # costs a second: read before the first page asks, without making it wait
+    live.READERS.submit(_read_ahead)  # costs a second: done before the first page asks, without making it wait
     _simulator = SimulatorServer(host="127.0.0.1", port=0)
     await _simulator.start()
     providers.simulator_listens(_simulator.url)
 
 
+def _read_ahead() -> None:
+    """Read what pages need; then tell the collector that what is here now stays."""
+    catalog.events()
+    gc.freeze()  # else it looks at all of it again, now and then, for 0.1 to 0.2 s in which no frame passes
+
+
 async def shutdown() -> None:
     """Close every session, write what is left, stop. Takes a few seconds at most."""
     await live.stop_all()
+    await rest.close()
     loop = asyncio.get_running_loop()
     if not await loop.run_in_executor(None, recorder.stop):
         log.error("Some of what was recorded last could not be written: %s", recorder.trouble or "no time left")

@@ -18,9 +18,10 @@ from django.utils import timezone
 
 from console.models import Session
 from console.recorder import recorder
+from console.threads import give_way
 from realtime import tools, upstream
 from realtime.protocol import CLOSED
-from realtime.runner import SessionRunner
+from realtime.runner import RESTART, SessionRunner
 from realtime.upstream import Provider
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-READERS = ThreadPoolExecutor(max_workers=3, thread_name_prefix="reader")
+READERS = ThreadPoolExecutor(max_workers=3, thread_name_prefix="reader", initializer=give_way)
 """Database work of doors and live sessions. Never Channels' own thread: all its consumers would wait for it."""
 
 _running: dict[str, tuple[SessionRunner, asyncio.Task[None]]] = {}
@@ -90,7 +91,7 @@ async def start(what: Start) -> Session:
     memory: dict[str, str] = {}
     context = tools.ToolContext(
         memory=memory,
-        remember=lambda key, value: _remember(runner, key, value, "tool"),
+        remember=lambda key, value: remember(runner, key, value, "tool"),
         weather_url=settings.OPEN_METEO_URL,
     )
     runner = SessionRunner(
@@ -98,12 +99,19 @@ async def start(what: Start) -> Session:
         recorder.tap(session.pk),
         context,
         session=dict(what.settings),
+        dialect="beta" if what.provider.dialect == "beta" else "ga",
     )
     for key, value in what.memory.items():
         await set_memory(runner, key, value)
-    task = asyncio.create_task(_run(session.pk, runner), name=f"session {session.pk}")
-    _running[session.pk] = (runner, task)
+    launch(session.pk, runner)
     return session
+
+
+def launch(session_id: str, runner: SessionRunner) -> asyncio.Task[None]:
+    """Let a session run from now on, findable by its id until it is over."""
+    task = asyncio.create_task(_run(session_id, runner), name=f"session {session_id}")
+    _running[session_id] = (runner, task)
+    return task
 
 
 async def _run(session_id: str, runner: SessionRunner) -> None:
@@ -119,7 +127,7 @@ async def _run(session_id: str, runner: SessionRunner) -> None:
         _running.pop(session_id, None)
 
 
-def _remember(runner: SessionRunner, key: str, value: str | None, by: str) -> None:
+def remember(runner: SessionRunner, key: str, value: str | None, by: str) -> None:
     """Note a change of a session's memory: the log holds it, so reopening finds it again."""
     text = f"{key} = {value}" if value is not None else f"{key} forgotten"
     runner.note("memory", text, {"key": key, "value": value, "by": by})
@@ -131,14 +139,14 @@ async def set_memory(runner: SessionRunner, key: str, value: str | None) -> None
         runner.context.memory.pop(key, None)
     else:
         runner.context.memory[key] = value
-    _remember(runner, key, value, "page")
+    remember(runner, key, value, "page")
 
 
-async def stop(session_id: str) -> None:
+async def stop(session_id: str, code: int = 1000) -> None:
     """Close a session and wait for its end; does nothing when it is not running here."""
     if running := _running.get(session_id):
         runner, task = running
-        await runner.close()
+        await runner.close(code)
         if runner.protocol.state is not CLOSED:
             task.cancel()  # still dialling, or the API never answered the close
         with contextlib.suppress(asyncio.CancelledError):
@@ -147,7 +155,8 @@ async def stop(session_id: str) -> None:
 
 async def stop_all(session_ids: Iterable[str] | None = None) -> None:
     """Close these sessions, without any named every one: for shutdown, and when they can be recorded no longer."""
-    await asyncio.gather(*(stop(session_id) for session_id in (running() if session_ids is None else session_ids)))
+    chosen = running() if session_ids is None else session_ids
+    await asyncio.gather(*(stop(session_id, RESTART) for session_id in chosen))
 
 
 def mark_abandoned() -> int:

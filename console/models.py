@@ -1,4 +1,4 @@
-"""What is kept: sessions, their entries and frames, presets; and the words in which they are asked for."""
+"""What is kept: sessions, their entries and frames, presets, relay keys; and the words in which they are asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Self
 from django.db import models
 from django.db.models import F, Q
 
-from realtime import audio, filters, timeline
+from realtime import audio, filters, shapes, timeline
 from realtime.events import parse
 
 ALPHABET = string.digits + string.ascii_letters
@@ -31,6 +31,10 @@ class SessionQuerySet(models.QuerySet["Session"]):
         """Those whose connection is not over."""
         return self.exclude(status=Session.CLOSED)
 
+    def over(self) -> Self:
+        """Those whose connection is."""
+        return self.filter(status=Session.CLOSED)
+
 
 class Session(models.Model):
     """One connection to the API. Everything but the label is a summary of its entries and can be rebuilt."""
@@ -44,6 +48,10 @@ class Session(models.Model):
     provider = models.CharField(max_length=64, blank=True)
     model = models.CharField(max_length=128, blank=True)
     dialect = models.CharField(max_length=8, default="ga")
+    client = models.CharField(max_length=128, blank=True)
+    """Of a relayed session: the client's library, as its user agent says."""
+    key_name = models.CharField(max_length=80, blank=True)
+    """Of a relayed session: the relay key it came with."""
     status = models.CharField(max_length=16, choices=STATUSES, default=IDLE)
     started_at = models.DateTimeField(db_index=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -68,19 +76,26 @@ class Session(models.Model):
         """Whether the connection is not over."""
         return self.status != self.CLOSED
 
+    @property
+    def relayed(self) -> bool:
+        """Whether it is, or in an imported log was, somebody else's: a client's that came to the relay."""
+        return self.source == "relay" or bool(self.client or self.key_name)
+
     def in_force(self) -> dict[str, Any] | None:
-        """The session object of the last session.created or session.updated; None before the first."""
-        entry = Entry.objects.of(self).filter(type__in=("session.created", "session.updated")).order_by("-seq").first()
+        """The session object of the last session.created or session.updated, in GA's shape; None before the first."""
+        told = Entry.objects.of(self).counting().filter(type__in=("session.created", "session.updated"))
+        entry = told.order_by("-seq").first()
         session = entry.frame().event.data.get("session") if entry else None
-        return session if isinstance(session, dict) else None
+        return shapes.in_ga(session) if isinstance(session, dict) else None
 
     def asked(self) -> dict[str, Any]:
         """All sent session.update merged: what was asked for, whether it was granted or not."""
         asked: dict[str, Any] = {}
-        for entry in Entry.objects.of(self).filter(type="session.update", direction="sent").order_by("seq"):
+        sent = Entry.objects.of(self).counting().filter(type="session.update", direction="sent")
+        for entry in sent.order_by("seq"):
             update = entry.frame().event.data.get("session")
             if isinstance(update, dict):
-                merge(asked, update)
+                merge(asked, shapes.in_ga(update))
         return asked
 
 
@@ -115,6 +130,10 @@ class EntryQuerySet(models.QuerySet["Entry"]):
     def rows(self) -> Self:
         """Heads only: one per row of the timeline."""
         return self.filter(row=F("seq"))
+
+    def counting(self) -> Self:
+        """Without the client's row of a frame that was changed on its way: what the API said and was told."""
+        return self.filter(Q(pair=None) | Q(leg="upstream"))
 
     def members_of(self, row: int) -> Self:
         """Every entry a row gathers, its head first."""
@@ -159,6 +178,8 @@ class Entry(models.Model):
     row = models.PositiveIntegerField()
     size = models.PositiveIntegerField(default=0)
     audio_ms = models.FloatField(default=0)
+    added_us = models.PositiveIntegerField(null=True, blank=True)
+    """Of a relayed frame: microseconds from received to forwarded."""
     # The row's summary, on its head only; `realtime.timeline.Folder` makes it again from the entries.
     fold_count = models.PositiveIntegerField(default=1)
     fold_size = models.PositiveBigIntegerField(default=0)
@@ -199,6 +220,7 @@ class Entry(models.Model):
             text=self.text,
             data=self.data,
             pair=self.pair,
+            transit=timeline.Transit(self.added_us) if self.added_us is not None else None,
         )
 
     def fold(self) -> timeline.Fold:
@@ -244,6 +266,41 @@ class Preset(models.Model):
     name = models.CharField(max_length=80, unique=True)
     settings = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RelayKeyQuerySet(models.QuerySet["RelayKey"]):
+    """How relay keys are asked for."""
+
+    def usable(self) -> Self:
+        """Those nobody has revoked."""
+        return self.filter(revoked_at=None)
+
+    def newest_first(self) -> Self:
+        """As their page lists them: what can be used, then what no longer can."""
+        return self.order_by(F("revoked_at").asc(nulls_first=True), "-created_at", "-id")
+
+
+class RelayKey(models.Model):
+    """A key of the relay's own: whoever has it works with the console's key upstream. ``console.relay_keys`` makes it."""
+
+    name = models.CharField(max_length=80, unique=True)
+    # SHA-256 without salt or stretching: those slow down guessing, and nobody guesses 256 random bits.
+    digest = models.CharField(max_length=64, unique=True)
+    hint = models.CharField(max_length=4)
+    provider = models.CharField(max_length=64, blank=True)
+    policy = models.JSONField(default=dict, blank=True)
+    spent_usd = models.FloatField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RelayKeyQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]

@@ -14,6 +14,8 @@ environ.Env.read_env(BASE_DIR / ".env")
 # ── The environment (README, "Environment"): every name read anywhere stands here ──────────────────────────────────
 OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="https://api.openai.com/v1")
+AZURE_OPENAI_ENDPOINT = env.str("AZURE_OPENAI_ENDPOINT", default="")
+AZURE_OPENAI_API_KEY = env.str("AZURE_OPENAI_API_KEY", default="")
 REALTIME_UPSTREAM_URL = env.str("REALTIME_UPSTREAM_URL", default="")
 REALTIME_UPSTREAM_KEY = env.str("REALTIME_UPSTREAM_KEY", default="")
 REALTIME_UPSTREAM_DIALECT = env.str("REALTIME_UPSTREAM_DIALECT", default="ga")
@@ -22,7 +24,13 @@ OPEN_METEO_URL = env.str("OPEN_METEO_URL", default="https://api.open-meteo.com/v
 CONSOLE_DATA_DIR = Path(env.str("CONSOLE_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 DATABASE_URL = env.str("DATABASE_URL", default="")
 CONSOLE_TOKEN = env.str("CONSOLE_TOKEN", default="")
+CONSOLE_TLS_CERT = env.str("CONSOLE_TLS_CERT", default="")
+CONSOLE_TLS_KEY = env.str("CONSOLE_TLS_KEY", default="")
+CONSOLE_TLS_PORT = env.str("CONSOLE_TLS_PORT", default="8443")
 CONSOLE_ALLOWED_HOSTS = env.list("CONSOLE_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", "::1"])
+RELAY_ALLOWED_ORIGINS = [origin.rstrip("/") for origin in env.list("RELAY_ALLOWED_ORIGINS", default=[])]
+RELAY_IDLE_SECONDS = env.float("RELAY_IDLE_SECONDS", default=None)
+RELAY_MAX_SECONDS = env.float("RELAY_MAX_SECONDS", default=None)
 # ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 DEBUG = False
@@ -44,6 +52,7 @@ def _secret_key() -> str:
 SECRET_KEY = _secret_key()
 
 INSTALLED_APPS = [
+    "console",  # first: its runserver is the one that counts
     "daphne",  # before staticfiles, so that runserver speaks WebSocket
     "django.contrib.admin",
     "django.contrib.auth",
@@ -54,7 +63,6 @@ INSTALLED_APPS = [
     "channels",
     "csp",
     "django_htmx",
-    "console",
 ]
 
 MIDDLEWARE = [
@@ -97,7 +105,9 @@ DATABASES = {
         "NAME": CONSOLE_DATA_DIR / "console.sqlite3",
         "OPTIONS": {
             # WAL lets pages read while the recorder writes; with it, NORMAL syncs at checkpoints and cannot corrupt.
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY",
+            # Pages of 8 KiB hold most frames of sound whole, and 16 MB between checkpoints save writing hot pages anew.
+            "init_command": "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+            "PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=2000",
             "transaction_mode": "IMMEDIATE",  # take the write lock at once: a deferred upgrade cannot wait for it
             "timeout": 5,  # seconds a writer waits for another
         },

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import re
 import wave
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 RATE = 24_000
@@ -23,7 +23,7 @@ AUDIO_FIELDS = {
 """Events that carry sound on the hot path, and the field it is in (GA and beta names)."""
 
 _OPENING = {name: re.compile(rf'"{name}"\s*:\s*"') for name in ("audio", "delta")}
-_BASE64 = {name: re.compile(rf'"{name}"\s*:\s*"([A-Za-z0-9+/=]*)"') for name in ("audio", "delta")}
+_decode_base64 = msgspec.json.Decoder(bytes).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,30 @@ def split(raw: str, type_: str) -> Split:
 
     The frame is kept whole when its base64 is not in the plain form our encoder would write (odd padding, escapes).
     """
-    if type_ in AUDIO_FIELDS and (found := _BASE64[AUDIO_FIELDS[type_]].search(raw)):
-        start, end = found.span(1)
-        try:
-            audio = base64.b64decode(raw[start:end], validate=True)
-        except binascii.Error:
-            return Split(raw, b"", -1)
-        if base64.b64encode(audio).decode() == raw[start:end]:
-            return Split(raw[:start] + raw[end:], audio, start)
+    if type_ in AUDIO_FIELDS:
+        for opening in _OPENING[AUDIO_FIELDS[type_]].finditer(raw):
+            start = opening.end()
+            end = raw.find('"', start)
+            if end >= 0 and (audio := _plain(raw[start - 1 : end + 1])) is not None:
+                return Split(raw[:start] + raw[end:], audio, start)
     return Split(raw, b"", -1)
+
+
+def _plain(quoted: str) -> bytes | None:
+    """The bytes of a JSON string that is base64 exactly as our encoder writes it; None for any other string.
+
+    msgspec decodes three times as fast as the standard library, refuses characters that are not base64's, and knows
+    escapes: those make the text too long. What it leaves open are the unused bits of the last four characters.
+    """
+    try:
+        audio = _decode_base64(quoted)
+    except msgspec.MsgspecError:
+        return None
+    size = len(audio)
+    if len(quoted) - 2 != (size + 2) // 3 * 4:
+        return None
+    rest = size % 3 or min(size, 3)
+    return audio if base64.b64encode(audio[size - rest :]).decode() == quoted[-1 - (rest + 2) // 3 * 4 : -1] else None
 
 
 def join(text: str, audio: bytes, at: int) -> str:

@@ -51,6 +51,8 @@ class Conversation:
         if entry.seq <= self._last_seq or event is None:
             return set()
         self._last_seq = entry.seq
+        if not entry.counts:
+            return set()
         if event.type in AUDIO_FIELDS:
             ms = audio_ms or encoded_length_ms(event.raw, AUDIO_FIELDS[event.type], "audio/pcm")
             return self._sound(entry, event, ms)

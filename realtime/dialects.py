@@ -12,8 +12,10 @@ from typing import Any, Literal
 from realtime import events
 from realtime.catalog import BETA_NAMES, GA_NAMES
 from realtime.errors import InvalidEvent
+from realtime.events import Event
 from realtime.shapes import (
     CONTENT_BACK,
+    PATHS,
     RESPONSE_NAMES,
     Data,
     item_to_beta,
@@ -34,6 +36,10 @@ Rules = Mapping[str, Rule | str]
 
 GONE = ("temperature", "client_secret")
 """The beta's settings that the GA API refuses: there is nothing to translate them to."""
+SUCCESSORS = {"gpt-4o-realtime-preview": "gpt-realtime", "gpt-4o-mini-realtime-preview": "gpt-realtime-mini"}
+"""The beta's models, shut down on 2026-05-07 (protocol 3.2) → what took their place; dated snapshots are meant too."""
+BETA_VOICE, BETA_TEMPERATURE = "alloy", 0.8
+"""What a session of the beta had when its client did not say: GA's voice depends on the model, and there is no temperature."""
 MOST_OPEN = 256
 """Items that are remembered while they are being generated; more are a server's mistake."""
 _RENAMED = {ga: beta for ga, beta in BETA_NAMES.items() if ga.startswith("response.")}
@@ -43,6 +49,25 @@ def asks_for_beta(headers: Mapping[str, str]) -> bool:
     """Whether a client's handshake asks for the beta; ``headers`` have lower-case names."""
     offered = headers.get("sec-websocket-protocol", "")
     return "realtime=v1" in headers.get("openai-beta", "") or "openai-beta.realtime-v1" in offered
+
+
+def spoken_in(event: Event) -> Dialect | None:
+    """What a client speaks, judged by one of its frames; None when the frame would be the same in both."""
+    if event.type == "transcription_session.update":
+        return "beta"
+    if event.type not in ("session.update", "response.create"):
+        return None
+    settings = event.data.get(event.type.partition(".")[0])
+    if not isinstance(settings, dict):
+        return None
+    if any(name in settings for name in ("type", "audio", "output_modalities")):
+        return "ga"
+    return "beta" if any(name in settings for name in PATHS) else None
+
+
+def successor(model: str) -> str:
+    """The model OpenAI has in place of one of the beta's; any other as it is."""
+    return next((new for gone, new in SUCCESSORS.items() if model == gone or model.startswith(f"{gone}-20")), model)
 
 
 def between(client: Dialect, api: Dialect) -> Translator:
@@ -64,6 +89,11 @@ class Translator:
 
     def __init__(self) -> None:
         self._notes: list[str] = []
+
+    @property
+    def transparent(self) -> bool:
+        """Whether every frame passes as it is."""
+        return not self.FROM_CLIENT
 
     def to_api(self, raw: str) -> list[str]:
         """A client's frame as the API understands it."""
@@ -113,11 +143,24 @@ class BetaClient(Translator):
         super().__init__()
         self.conversation_id = conversation_id
         self.conversation_told = False
+        self.temperature: Any = BETA_TEMPERATURE
+        """What the client believes to be in force."""
+        self._voice_open = True
+        """No voice was chosen, and nothing was said yet that would fix one."""
 
     def _session_update(self, data: Data) -> list[Data]:
         kind = "transcription" if data["type"].startswith("transcription_") else "realtime"
-        told = _with(data, "session", lambda session: {"type": kind, **self._settings(session)})
+        told = _with(data, "session", lambda session: {"type": kind, **self._asked(session, kind)})
         return [{**told, "type": "session.update"}]
+
+    def _asked(self, session: Data, kind: str) -> Data:
+        """A client's settings; the first have the beta's voice, if they name none."""
+        if session.get("temperature") is not None:
+            self.temperature = session["temperature"]
+        if self._voice_open and kind == "realtime":
+            self._voice_open = False
+            session = {"voice": BETA_VOICE, **session}
+        return self._settings(session)
 
     def _response_create(self, data: Data) -> list[Data]:
         return [_with(data, "response", lambda response: with_items(self._settings(response), "input", item_to_ga))]
@@ -133,9 +176,10 @@ class BetaClient(Translator):
         session = data.get("session")
         if not isinstance(session, dict):
             return [data]
-        told = {**data, "session": _without_type(settings_to_beta(session))}
+        flat = _without_type(settings_to_beta(session))
         if session.get("type") == "transcription":
-            return [{**told, "type": f"transcription_{data['type']}"}]
+            return [{**data, "session": flat, "type": f"transcription_{data['type']}"}]
+        told = {**data, "session": {**flat, "temperature": self.temperature}}
         if data["type"] != "session.created" or self.conversation_told:
             return [told]
         self.conversation_told = True
@@ -156,6 +200,8 @@ class BetaClient(Translator):
         return [_with(data, "part", lambda part: renamed_part(part, CONTENT_BACK))]
 
     def _response(self, data: Data) -> list[Data]:
+        self._voice_open = False  # it may be speaking: the API locks the voice with the first sound
+
         def told(response: Data) -> Data:
             return with_items(settings_to_beta(response, RESPONSE_NAMES), "output", told_item_to_beta)
 
@@ -208,7 +254,7 @@ class BetaApi(Translator):
 
     def _session(self, data: Data) -> list[Data]:
         kind = "transcription" if data["type"].startswith("transcription_") else "realtime"
-        told = _with(data, "session", lambda session: {"type": kind, **settings_to_ga(session)})
+        told = _with(data, "session", lambda session: {"type": kind, **settings_to_ga(_without(session, "temperature"))})
         return [{**told, "type": data["type"].removeprefix("transcription_")}]
 
     def _item_created(self, data: Data) -> list[Data]:
@@ -276,7 +322,11 @@ def _of_item(data: Data, name: str) -> Any:
 
 def _without_type(session: Data) -> Data:
     """A session of the beta: the name of its events says of which type it is."""
-    return {name: value for name, value in session.items() if name != "type"}
+    return _without(session, "type")
+
+
+def _without(data: Data, gone: str) -> Data:
+    return {name: value for name, value in data.items() if name != gone}
 
 
 def _added_id(data: Data, word: str) -> Data:

@@ -6,6 +6,7 @@
     │   ├── NotConnected         there is no open session to send it to
     │   ├── UnknownProvider      no provider has that name, or it is not configured
     │   ├── InvalidFilter        a filter's words do not parse
+    │   ├── InvalidPolicy        a relay key's policy says what cannot be kept; carries field and reason
     │   └── InvalidLog           a log file cannot be read; carries line and reason
     ├── RemoteError              the other side broke off; the runner records it and ends the session
     │   ├── Unreachable          nobody answered at the address
@@ -40,6 +41,19 @@ class UnknownProvider(LocalError):
 
 class InvalidFilter(LocalError):
     """Raised when a filter cannot be parsed."""
+
+
+class InvalidPolicy(LocalError):
+    """Raised when a policy cannot be read; names the field and what is wrong with it."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(field, reason)
+        self.field = field
+        """As it is written in the policy, with a dot below an object: ``session.voice``; empty for the policy itself."""
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.field or 'The policy'}: {self.reason}"
 
 
 class InvalidLog(LocalError):

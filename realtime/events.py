@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -46,8 +45,7 @@ class _Head(msgspec.Struct):
 _decode_head = msgspec.json.Decoder(_Head).decode
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, dict=True):
     """One message of the Realtime API.
 
     Nothing is required of ``raw``: text that is not JSON, or JSON that is no event, is an event with an empty
@@ -67,7 +65,7 @@ class Event:
     output_index: int | None = None
     flaw: str = ""
     """Why this is not a proper event; empty when it is."""
-    size: int = field(default=0)
+    size: int = 0
     """Length of the frame in bytes of UTF-8."""
 
     @cached_property

@@ -12,14 +12,15 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from realtime.errors import InvalidFilter
 from realtime.lines import level
-from realtime.timeline import Entry, is_stream
+from realtime.timeline import Entry, Leg, Origin, is_stream
 
 Lookup = tuple[str, str, object]
-"""A field of a stored entry, a way to compare (``exact``, ``regex``, ``icontains``, ``gt``), a value."""
+"""A field of a stored entry, a way to compare (``exact``, ``regex``, ``icontains``, ``gt``, ``lt``, ``isnull``), a value.
+``data__NAME`` is a fact of an entry's ``data``."""
 
 _WORD = re.compile(r'\s*(-?)([a-z]+:)?(?:"((?:[^"\\]|\\.)*)"|([^\s"]*))', re.DOTALL)
 """One word: its sign, its operator, and its value in quotes or bare."""
@@ -27,6 +28,8 @@ _BARE = re.compile(r'[^\s"]+')
 """A value that needs no quotes after an operator."""
 _BARE_WORD = re.compile(r'-|(?!-|[a-z]+:)[^\s"]+')
 """A value that needs no quotes without one."""
+MOST_US = 2**31 - 1
+"""Microseconds a database can compare with: 35 minutes."""
 MOST_STARS = 4
 """A glob with more takes long to try on long names, and is a mistake."""
 
@@ -116,17 +119,95 @@ class Direction(Term):
         return entry.direction == self.value
 
 
+class OnLeg(Term):
+    """``leg:client``"""
+
+    name = "leg"
+    help = "leg:client or leg:upstream — which side of the relay; without a relay all is upstream"
+
+    def check(self) -> None:
+        """Two legs there are."""
+        if self.value not in get_args(Leg):
+            raise InvalidFilter(f'"{self}": a leg is {_listed(get_args(Leg))}.')
+
+    def lookups(self) -> tuple[Lookup, ...]:
+        """Stored as it is."""
+        return (("leg", "exact", self.value),)
+
+    def holds(self, entry: Entry) -> bool:
+        """As it was placed."""
+        return entry.leg == self.value
+
+
+class By(Term):
+    """``origin:composer``"""
+
+    name = "origin"
+    help = "origin:app, origin:browser, origin:composer, origin:tool, origin:console or origin:api — who said it"
+
+    def check(self) -> None:
+        """Only these."""
+        if self.value not in get_args(Origin):
+            raise InvalidFilter(f'"{self}": an origin is {_listed(get_args(Origin))}.')
+
+    def lookups(self) -> tuple[Lookup, ...]:
+        """Stored as it is."""
+        return (("origin", "exact", self.value),)
+
+    def holds(self, entry: Entry) -> bool:
+        """As it was placed."""
+        return entry.origin == self.value
+
+
+class Added(Term):
+    """``added:>1ms``"""
+
+    name = "added"
+    help = "added:>1ms, added:<200us — how long the relay had a frame; of a fold, its first"
+    _VALUE: ClassVar[re.Pattern[str]] = re.compile(r"([<>])([0-9]{1,9})(us|µs|ms|s)")
+    _UNITS: ClassVar[dict[str, int]] = {"us": 1, "µs": 1, "ms": 1000, "s": 1_000_000}
+
+    def check(self) -> None:
+        """More or less than so many microseconds, milliseconds or seconds."""
+        found = self._VALUE.fullmatch(self.value)
+        if found is None or int(found[2]) * self._UNITS[found[3]] > MOST_US:
+            raise InvalidFilter(f'"{self}": after added: comes > or < and a time such as 200us, 1ms or 2s.')
+
+    def _limit(self) -> tuple[str, int]:
+        found = self._VALUE.fullmatch(self.value)
+        assert found is not None  # checked
+        return found[1], int(found[2]) * self._UNITS[found[3]]
+
+    def lookups(self) -> tuple[Lookup, ...]:
+        """Kept in microseconds; what was not relayed, or never left, has none."""
+        sign, limit = self._limit()
+        return (("added_us", "gt" if sign == ">" else "lt", limit),)
+
+    def holds(self, entry: Entry) -> bool:
+        """Of what was relayed and has left."""
+        sign, limit = self._limit()
+        added = entry.transit.added_us if entry.transit is not None else None
+        return added is not None and (added > limit if sign == ">" else added < limit)
+
+
 class Is(Term):
     """``is:error``"""
 
     name = "is"
-    help = "is:error, is:warning, is:note, is:fold or is:audio — what it is"
+    help = (
+        "is:error, is:warning, is:note, is:fold, is:audio, is:changed, is:withheld, is:refused or is:binary — what it is, "
+        "or what the relay did with it"
+    )
     _LOOKUPS: ClassVar[dict[str, Lookup]] = {
         "error": ("level", "exact", "error"),
         "warning": ("level", "exact", "warning"),
         "note": ("kind", "exact", "note"),
         "fold": ("fold_count", "gt", 1),
         "audio": ("audio_ms", "gt", 0),
+        "changed": ("pair", "isnull", False),
+        "withheld": ("data__withheld", "isnull", False),
+        "refused": ("data__refused", "isnull", False),
+        "binary": ("data__binary", "isnull", False),
     }
 
     def check(self) -> None:
@@ -144,6 +225,10 @@ class Is(Term):
             return level(entry) == self.value
         if self.value == "note":
             return entry.kind == "note"
+        if self.value == "changed":
+            return entry.pair is not None
+        if self.value in ("withheld", "refused", "binary"):
+            return self.value in entry.data
         return is_stream(entry.type) and (self.value == "fold" or ("audio" in entry.type and "transcript" not in entry.type))
 
 
@@ -191,7 +276,7 @@ class Word(Term):
         return any(self.value.lower() in text.lower() for text in (entry.type, entry.text))
 
 
-OPERATORS: tuple[type[Term], ...] = (Type, Direction, Is, Item, Response)
+OPERATORS: tuple[type[Term], ...] = (Type, Direction, Is, Item, Response, OnLeg, By, Added)
 HELP = [*(operator.help for operator in OPERATORS), Word.help]
 
 
@@ -232,6 +317,10 @@ def parse(text: str) -> Filter:
         term.check()
         terms.append(term)
     return Filter(tuple(terms))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _names() -> str:

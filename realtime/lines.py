@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from realtime.shapes import in_ga
 from realtime.timeline import Entry, Fold
 
 LONGEST = 220
@@ -15,6 +16,9 @@ LOOKED_AT = 4000
 NORMAL_CLOSES = (None, 1000, 1001, 1005)
 """Close codes of a session that simply ended (RFC 6455 section 7.4.1); 1001 is the API's own end after 60 minutes."""
 
+WARNINGS = ("skip", "slow", "policy")
+"""Kinds of notes that tell of something a reader should look at, though nothing failed."""
+
 Family = str
 """session, conversation, input, response, tool, error, console or other."""
 
@@ -22,7 +26,7 @@ Family = str
 def line(entry: Entry) -> str:
     """What a row says. Never raises, whatever the event holds; audio is never decoded."""
     if entry.event is None:
-        return _clip(_close(entry) if entry.kind == "close" else entry.text)
+        return _clip(_close(entry) if entry.kind == "close" else _client(entry) if entry.note == "client" else entry.text)
     if entry.event.flaw:
         return _clip(f"{entry.event.flaw} {entry.event.raw}")
     for tell in (_LINES.get(entry.type, _generic), _generic):
@@ -53,7 +57,7 @@ def level(entry: Entry) -> str:
         return "error" if failed and entry.data.get("by") != "console" else ""
     if entry.event is None:
         failed = entry.note == "problem" or (entry.note == "tool" and not entry.data.get("ok", True))
-        return "error" if failed else "warning" if entry.note == "skip" else ""
+        return "error" if failed else "warning" if entry.note in WARNINGS else ""
     if entry.event.is_error:
         return "error"
     if entry.type == "response.done":
@@ -85,6 +89,13 @@ def seconds(value: float) -> str:
         return f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes}:{rest:02d} min"
+
+
+def added(microseconds: int) -> str:
+    """What the console added to a frame's way, as people read it: ``70 µs``, ``1.8 ms``, ``2.1 s``."""
+    if microseconds < 1000:
+        return f"{microseconds} µs"
+    return f"{microseconds / 1000:.1f} ms" if microseconds < 99_950 else seconds(microseconds / 1e6)
 
 
 def size(count: int) -> str:
@@ -119,6 +130,14 @@ def _close(entry: Entry) -> str:
     return f"{code if code is not None else 'no code'} by {who}{': ' + entry.text if entry.text else ''}"
 
 
+def _client(entry: Entry) -> str:
+    """Who connected to the relay, from where, and what was asked for."""
+    query = entry.data.get("query")
+    asked = [f"{name}={value}" for name, value in query.items()] if isinstance(query, dict) else []
+    address = entry.data.get("address")
+    return " · ".join([entry.text, *([f"from {address}"] if address else []), *asked])
+
+
 def _short(value: Any) -> str:
     if isinstance(value, str):
         return value if len(value) <= 60 else value[:59] + "…"
@@ -138,7 +157,7 @@ def _session_update(data: dict[str, Any]) -> str:
 
 
 def _session_told(data: dict[str, Any]) -> str:
-    session = data["session"]
+    session = in_ga(data["session"])
     audio = session.get("audio") or {}
     detection = (audio.get("input") or {}).get("turn_detection")
     turns = detection.get("type", "?") if isinstance(detection, dict) else "manual turns"
@@ -167,7 +186,8 @@ def _item(data: dict[str, Any]) -> str:
 def _response_created(data: dict[str, Any]) -> str:
     response = data["response"]
     where = "" if response.get("conversation_id") else " · out of band"
-    return f"{_tail(response.get('id'))} · {'/'.join(response.get('output_modalities') or [])}{where}"
+    asked = response.get("output_modalities") or response.get("modalities") or []
+    return " · ".join(part for part in (_tail(response.get("id")), "/".join(asked)) if part) + where
 
 
 def _response_done(data: dict[str, Any]) -> str:

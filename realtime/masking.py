@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from realtime.audio import AUDIO_FIELDS
 
@@ -28,6 +29,29 @@ def mask(raw: str, type_: str) -> tuple[str, bool]:
     masked = _HEADERS.sub(lambda found: _STRING_VALUE.sub(_hide, found.group()), masked)
     masked = _TOKEN.sub(lambda found: _hidden(found.group()), masked)
     return masked, masked != raw
+
+
+def secret(value: str) -> str:
+    """A value that is secret as a whole, as a person may see it."""
+    return _hidden(value)
+
+
+SECRET_HEADERS = ("authorization", "api-key", "x-api-key", "proxy-authorization")
+KEY_PROTOCOL = re.compile(r"\b(openai-insecure-api-key\.|xai-client-secret\.)([^,\s]+)")
+"""Subprotocols that hold a key: of OpenAI's browsers, and of xAI's."""
+
+
+def headers(given: Mapping[str, str]) -> dict[str, str]:
+    """A handshake's headers, by lower-case name, with their secrets masked; cookies are no part of the story."""
+    told = {}
+    for name, value in given.items():
+        if name in ("cookie", "set-cookie"):
+            continue
+        if name in SECRET_HEADERS:
+            kind, space, key = value.partition(" ")
+            value = f"{kind} {_hidden(key)}" if space else _hidden(value)
+        told[name] = KEY_PROTOCOL.sub(lambda found: found.group(1) + _hidden(found.group(2)), value)
+    return told
 
 
 def _hide(found: re.Match[str]) -> str:

@@ -16,6 +16,10 @@ from realtime.timeline import Origin
 
 MINIMUM_COMMIT_MS = 100
 """The API refuses to commit less ("Expected at least 100ms of audio")."""
+UNNAMED = "unnamed"
+"""Stands for the id of an event that was sent without one."""
+FOLLOWED = ("response.create", "input_audio_buffer.commit", "input_audio_buffer.clear", "conversation.item.create")
+"""Events whose sending changes what may be sent next."""
 
 
 class State(enum.Enum):
@@ -56,7 +60,9 @@ class RealtimeProtocol:
     ``calls_to_run()`` and ``take_stop()``. Nothing here waits, and nothing the API sends raises.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "console_") -> None:
+        """``prefix``: what the ids of our own events begin with."""
+        self.prefix = prefix
         self.state = IDLE
         self.session: dict[str, Any] | None = None
         """The session in force: what the last session.created or session.updated said."""
@@ -119,9 +125,13 @@ class RealtimeProtocol:
     def receive_text(self, raw: str) -> Event:
         """Take one frame of the API. Returns it read; whatever it holds, nothing raises."""
         event = events.parse(raw)
+        self.receive(event)
+        return event
+
+    def receive(self, event: Event) -> None:
+        """Take one frame of the API that has been read already."""
         if rule := self._RULES.get(event.type):
             rule(self, event)
-        return event
 
     def _session_told(self, event: Event) -> None:
         session = event.data.get("session")
@@ -167,7 +177,7 @@ class RealtimeProtocol:
         self.buffered_ms = 0.0
 
     def _error(self, event: Event) -> None:
-        if self.response_asked and event.about == self.response_asked:
+        if self.response_asked and (event.about or UNNAMED) == self.response_asked:
             self.response_asked = ""
             self._ask_if_wanted()
 
@@ -306,21 +316,27 @@ class RealtimeProtocol:
     def _send(self, type_: str, origin: Origin, **fields: Any) -> None:
         """Send an event of the console's own, with an id so that an error can be traced to it."""
         self._sent += 1
-        self.send_event({"type": type_, "event_id": f"console_{self._sent}", **fields}, origin)
+        self.send_event({"type": type_, "event_id": f"{self.prefix}{self._sent}", **fields}, origin)
 
-    def _note_sent(self, data: dict[str, Any]) -> None:
-        """Follow what our own events change before the API confirms it."""
+    def others_sent(self, event: Event) -> None:
+        """Follow an event that somebody else sends in this session, so that ours do not get in its way."""
+        if event.type in FOLLOWED:
+            self._note_sent(event.data, ours=False)
+
+    def _note_sent(self, data: dict[str, Any], ours: bool = True) -> None:
+        """Follow what events change before the API confirms it."""
         type_ = data["type"]
         if type_ == "response.create":
             response = data.get("response")
             if not (isinstance(response, dict) and response.get("conversation") == "none"):
-                self.response_asked = str(data.get("event_id") or "unnamed")
+                self.response_asked = str(data.get("event_id") or UNNAMED)
         elif type_ in ("input_audio_buffer.commit", "input_audio_buffer.clear"):
             self.buffered_ms = 0.0
         elif type_ == "conversation.item.create":
             item = data.get("item")
             if isinstance(item, dict) and item.get("type") == "function_call_output":
-                self._go_on(self._calls.answered_by_hand(item.get("call_id")))
+                answers = self._calls.answered_by_hand(item.get("call_id"))
+                self._go_on(answers if ours else None)  # who answers a call in another's session goes on there, too
 
     @property
     def _is_open(self) -> bool:

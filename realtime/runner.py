@@ -6,14 +6,15 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
-from realtime import tools
+from realtime import dialects, tools
 from realtime.calls import Call
+from realtime.dialects import Dialect
 from realtime.errors import NotConnected, RemoteError, ToolError
-from realtime.events import parse
-from realtime.protocol import CLOSED, Played, RealtimeProtocol
+from realtime.events import Event, parse
+from realtime.protocol import CLOSED, Outgoing, Played, RealtimeProtocol
 from realtime.timeline import Entry, Timeline
 from realtime.upstream import Upstream
 
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 5.0
 """Seconds to wait for a goodbye to be answered."""
+GOING, RESTART = 1001, 1012
+"""Close codes: of an end that goes away, and of a service that will be back soon (RFC 6455 7.4.1 and its registry)."""
 PROTOCOL_CLOSES = {1002, 1003, 1007, 1009}
 """Close codes that say a frame was refused as such (RFC 6455 section 7.4.1)."""
 
@@ -44,6 +47,9 @@ class Player(Protocol):
     def stop(self, why: str) -> None:
         """Cut playback at once and answer, through ``SessionRunner.stopped``, with what was heard."""
 
+    def overhear(self, event: Event) -> None:
+        """Follow a frame of somebody else's client: its sound, and what cuts the model's."""
+
 
 class SessionRunner:
     """Drives one session from dialling to its close.
@@ -59,20 +65,29 @@ class SessionRunner:
         context: tools.ToolContext,
         *,
         session: dict[str, Any] | None = None,
+        dialect: Dialect = "ga",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``session`` is asked for by a session.update as soon as the API has told its own defaults."""
+        """``session`` is asked for by a session.update as soon as the API has told its own defaults. ``dialect``: what the
+        API speaks; here everything is GA, and translated at the wire."""
         self.dial = dial
         self.tap = tap
         self.context = context
         self.opening = session
         self.protocol = RealtimeProtocol()
+        self.reader = dialects.between("ga", dialect)
         self.timeline = Timeline(clock)
         self.player: Player | None = None
         self.upstream: Upstream | None = None
         self.tools = {tool.name: tool for tool in tools.DEFAULT}
+        self.answers_calls = True
+        """Whether function calls are run and answered here."""
+        self.failure: RemoteError | None = None
+        """Why there never was a connection."""
+        self._by = "server"
+        """Who ends the session, unless somebody else does."""
+        self._dialling: asyncio.Future[Upstream] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._send_lock = asyncio.Lock()
         self._ended = asyncio.Event()
 
     # ── The session's life ─────────────────────────────────────────────────────────────────────────────────────────
@@ -82,37 +97,52 @@ class SessionRunner:
         self.protocol.connecting()
         self.note("state", "Connecting.", {"state": "connecting"})
         try:
-            self.upstream = await self.dial()
+            self._dialling = asyncio.ensure_future(self.dial())
+            self.upstream = await self._dialling
         except RemoteError as error:
+            self.failure = error
+            await self.part()
             self._finish("server", None, str(error))
             return
         except asyncio.CancelledError:
-            self._finish("console", None, "cancelled while connecting")
-            raise
+            self._finish(self._by if self._by == "client" else "console", None, "cancelled while connecting")
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return  # only the dialling was given up, by whoever wants no connection any longer
         try:
             await self.flush()
             async for message in self.upstream:
-                await self._receive(message)
+                await self.carry(message)
         finally:
-            # Whatever ends this loop, the log says so: a session is never left without its close.
-            asked = self.protocol.state.value == "closing"
-            self._finish("console" if asked else "server", self.upstream.close_code, self.upstream.close_reason)
-            await self._stop_tools()
-            await self.upstream.close()
+            try:
+                await self._stop_tasks()
+                await self.part()
+            finally:
+                # Whatever ends this loop, the log says so last: a session is never left without its close.
+                self._finish(self._by, self.upstream.close_code, self.upstream.close_reason)
+                await self.upstream.close()
 
-    async def close(self) -> None:
-        """Say goodbye and wait until the session is over. Nothing recorded is lost; safe to call twice."""
+    async def close(self, code: int = 1000) -> None:
+        """Say goodbye and wait until the session is over. Nothing recorded is lost; safe to call twice.
+
+        ``code`` is why, in WebSocket's terms: RESTART when the console stops.
+        """
         if self.protocol.state is CLOSED:
             return
+        self._by = "console"
         self.protocol.closing()
         self.note("state", "Closing.", {"state": "closing"})
         if self.upstream is not None:
             try:
                 async with asyncio.timeout(CLOSE_TIMEOUT):
-                    await self.upstream.close(1000)
+                    await self.upstream.close(GOING if code == RESTART else 1000)
                     await self._ended.wait()
             except TimeoutError:
                 log.info("the API did not answer the close within %s s", CLOSE_TIMEOUT)
+
+    async def part(self) -> None:
+        """Say goodbye to whoever else is connected, before the end is recorded."""
 
     def _finish(self, by: str, code: int | None, reason: str) -> None:
         """Record the end, once."""
@@ -126,23 +156,33 @@ class SessionRunner:
 
     # ── In from the API ────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _receive(self, message: str | bytes) -> None:
+    async def carry(self, message: str | bytes) -> None:
         """One frame: read its head, record it, then let it have its effects."""
         # A binary frame is nothing this API sends; shown as text so that it can be seen, its bytes kept one to one.
         raw = message if isinstance(message, str) else message.decode("latin-1")
-        was = self.protocol.state
-        event = self.protocol.receive_text(raw)
+        event = parse(raw)
         self.tap.record(self.timeline.event(event, "received", "api"))
+        for told in self.in_ga(event):
+            self.follow(told)
+
+    def in_ga(self, event: Event) -> Iterable[Event]:
+        """A frame of the API as GA has it: mostly itself."""
+        return (event,) if self.reader.transparent else map(parse, self.reader.to_client(event.raw))
+
+    def follow(self, event: Event) -> None:
+        """Let a frame of the API have its effects: on the state, the loudspeaker, and what is sent next."""
+        was = self.protocol.state
+        self.protocol.receive(event)
         if self.protocol.state is not was:
             self.note("state", "Ready.", {"state": "ready"})
             if self.opening:
                 self.protocol.update_session(self.opening, "console")
         if self.player is not None:
             if event.type in ("response.output_audio.delta", "response.audio.delta"):
-                self.player.play(event.item_id, event.content_index or 0, event.response_id, raw)
+                self.player.play(event.item_id, event.content_index or 0, event.response_id, event.raw)
             elif event.type in ("response.output_audio.done", "response.audio.done"):
                 self.player.end(event.item_id)
-        await self.flush()
+        self.send_out()
 
     # ── In from people ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -194,20 +234,38 @@ class SessionRunner:
     # ── Out ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def flush(self) -> None:
+        """Send what the protocol has to send, and wait while the API reads more slowly than that."""
+        self.send_out()
+        while self.upstream is not None and self.upstream.full:
+            await self.upstream.room()
+
+    def send_out(self) -> None:
         """Send what the protocol has to send, in order; run completed calls; stop the player when it must stop."""
         if (why := self.protocol.take_stop()) and self.player is not None:
             self.player.stop(why)
-        for call in self.protocol.calls_to_run():
+        calls = self.protocol.calls_to_run()
+        for call in calls if self.answers_calls else ():
             self._start(self._run_tool(call), f"tool {call.name}")
         if self.upstream is None:
             return  # still dialling: the protocol holds the frames, and nothing is told as sent that was not
-        async with self._send_lock:
-            for frame in self.protocol.frames_to_send():
-                self.tap.record(self.timeline.event(parse(frame.raw), "sent", frame.origin))
-                try:
-                    await self.upstream.send(frame.raw)
-                except NotConnected as error:
-                    self.note("problem", str(error), {"while": "sending"})
+        for frame in self.protocol.frames_to_send():
+            for raw in self.as_spoken(frame):
+                self.tap.record(self.timeline.event(parse(raw), "sent", frame.origin))
+                self.put(raw)
+
+    def as_spoken(self, frame: Outgoing) -> list[str]:
+        """A frame of ours as the API understands it."""
+        return self.reader.to_api(frame.raw)
+
+    def put(self, raw: str) -> bool:
+        """Put a frame on the wire. Returns whether there still was one; says so on the timeline if not."""
+        try:
+            assert self.upstream is not None
+            self.upstream.send(raw)
+        except NotConnected as error:
+            self.note("problem", str(error), {"while": "sending"})
+            return False
+        return True
 
     def note(self, kind: str, text: str, data: dict[str, Any] | None = None) -> Entry:
         """Record a sentence of the console's own."""
@@ -260,7 +318,7 @@ class SessionRunner:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _stop_tools(self) -> None:
+    async def _stop_tasks(self) -> None:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -34,6 +34,16 @@ CONTENT = {"text": "output_text", "audio": "output_audio"}
 CONTENT_BACK = {ga: beta for beta, ga in CONTENT.items()}
 PATHS = {flat: f"audio.{side}.{name}" for flat, (side, name) in PLACES.items()} | SESSION_NAMES
 """The beta's field of a session or response → GA's path; errors name them."""
+GONE_FROM_SESSIONS = {"realtime": ("client_secret", "temperature"), "transcription": ("client_secret", "modalities")}
+"""What is posted for a beta's session, by its kind, and has no place in GA's."""
+BETA_LIFETIME: Data = {"anchor": "created_at", "seconds": 60}
+"""How long the beta's secrets were good for when nobody said (protocol 1.4)."""
+
+
+def in_ga(settings: Data) -> Data:
+    """Settings of either dialect as GA has them: those of GA as they are."""
+    beta = any(name in settings for name in PATHS) and "audio" not in settings
+    return settings_to_ga(settings) if beta else settings
 
 
 def settings_to_ga(settings: Data, names: Mapping[str, str] = SESSION_NAMES) -> Data:
@@ -92,6 +102,30 @@ def _format_to_ga(value: Any) -> Any:
 
 def _format_to_beta(value: Any) -> Any:
     return next((name for name, form in FORMATS.items() if value in (form, {"type": form["type"]})), value)
+
+
+def secret_wish_to_ga(body: Data, kind: str) -> Data:
+    """What is posted to the beta's ``sessions`` (``kind`` realtime) or ``transcription_sessions`` as a GA client secret's wish.
+
+    What GA has no place for is left out: temperature, and what a transcription would answer in.
+    """
+    secret = body.get("client_secret")
+    given = secret if isinstance(secret, dict) else {}
+    left_out = GONE_FROM_SESSIONS[kind]
+    settings = {name: value for name, value in body.items() if name not in left_out}
+    return {
+        # The SDK's types name it one way for sessions and the other for transcriptions.
+        "expires_after": given.get("expires_after") or given.get("expires_at") or dict(BETA_LIFETIME),
+        "session": {"type": kind, **settings_to_ga(settings)},
+    }
+
+
+def secret_to_beta(answer: Data) -> Data:
+    """A GA client secret as the beta answered: the flat session with the secret in it."""
+    session = answer.get("session")
+    flat = settings_to_beta(session if isinstance(session, dict) else {})
+    flat.pop("type", None)
+    return {**flat, "client_secret": {"value": answer.get("value"), "expires_at": answer.get("expires_at")}}
 
 
 def item_to_ga(item: Any) -> Any:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
+from time import perf_counter
 from typing import Any
 
+from realtime.errors import NotConnected
 from realtime.protocol import RealtimeProtocol
 from realtime.timeline import Entry
 
@@ -30,6 +32,7 @@ class RecordingTap:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.behind = False
 
     def record(self, entry: Entry) -> None:
         """Keep one entry."""
@@ -55,8 +58,11 @@ class ScriptedUpstream:
         self.close_code: int | None = None
         self.close_reason = ""
         self._queue: asyncio.Queue[str | bytes | None] = asyncio.Queue()
-        self._arrived = asyncio.Condition()
+        self._arrived = asyncio.Event()
+        self._reads = asyncio.Event()
+        self._reads.set()
         self._closed = False
+        self.arrived = 0.0
         for event in events:
             self.say(event)
 
@@ -70,20 +76,52 @@ class ScriptedUpstream:
             self._closed, self.close_code, self.close_reason = True, code, reason
             self._queue.put_nowait(None)
 
-    async def send(self, raw: str) -> None:
+    def send(self, raw: str) -> None:
         """Take one frame of the session under test."""
+        if self._closed:
+            raise NotConnected("The connection to the API is closed; nothing was sent.")
         self.raw_sent.append(raw)
-        self.sent.append(json.loads(raw))
-        async with self._arrived:
-            self._arrived.notify_all()
+        try:
+            self.sent.append(json.loads(raw))
+        except ValueError:
+            self.sent.append({})
+        self._arrived.set()
+        self._arrived = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """Frames that nobody has taken yet."""
+        return self._queue.qsize()
+
+    @property
+    def full(self) -> bool:
+        """Whether a test lets this API read no more."""
+        return not self._reads.is_set()
+
+    async def room(self) -> None:
+        """Wait until it reads again."""
+        await self._reads.wait()
+
+    def stop_reading(self) -> None:
+        """Let the API take frames only slowly from now on: whoever sends must wait."""
+        self._reads.clear()
+
+    def read_on(self) -> None:
+        """Let it read again."""
+        self._reads.set()
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         while (message := await self._queue.get()) is not None:
+            self.arrived = perf_counter()
             yield message
 
-    async def close(self, code: int = 1000, reason: str = "") -> None:
+    async def close(self, code: int | None = 1000, reason: str = "") -> None:
         """The session under test says goodbye."""
         self.hang_up(code, reason)
+
+    def abort(self) -> None:
+        """The session under test breaks off."""
+        self.hang_up(None)
 
     async def expect(self, *types: str, timeout: float = 5.0) -> list[dict[str, Any]]:
         """Wait until frames of these types have come, in this order, others between them allowed; return them."""
@@ -96,7 +134,7 @@ class ScriptedUpstream:
                     wanted.pop(0)
             return None if wanted else frames
 
-        async with asyncio.timeout(timeout), self._arrived:
+        async with asyncio.timeout(timeout):
             while (frames := found()) is None:
                 await self._arrived.wait()
         return frames

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from realtime.audio import AUDIO_FIELDS, encoded_length_ms
 from realtime.events import Event
@@ -23,8 +25,15 @@ OPEN_FOLDS = 256
 """Streams that can be open at once; an older one that goes on after that begins a new row. Bounds memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+@dataclass(slots=True)
+class Transit:
+    """What a frame's way through the relay cost, filled in when it has left."""
+
+    added_us: int | None = None
+    """Microseconds from received to forwarded; None while it has not left, or when it never does."""
+
+
+class Entry(msgspec.Struct, frozen=True):
     """An event, a note of the console's, or the close, at its place on a session's timeline."""
 
     seq: int
@@ -41,10 +50,17 @@ class Entry:
     """For a note: its kind, e.g. ``state``, ``tool``, ``memory``, ``skip``."""
     text: str = ""
     """For a note: its sentence. For a close: the reason."""
-    data: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = msgspec.field(default_factory=dict)
     """For a note: its facts. For a close: ``by`` (client, server, console) and ``code`` (int or None)."""
     pair: int | None = None
-    """Shared by the two rows of a frame that was changed on its way."""
+    """Shared by the rows of a frame that was changed on its way: ``seq`` of the first of them."""
+    transit: Transit | None = None
+    """Of a relayed frame."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether this is what the API said or was told: of a frame changed on its way, only the upstream's row is."""
+        return self.pair is None or self.leg == "upstream"
 
     @property
     def type(self) -> str:
@@ -75,7 +91,8 @@ class Fold:
 
     def take(self, t_us: int, size: int, audio_ms: float) -> None:
         """Count one more member."""
-        self.gap_us = max(self.gap_us, t_us - self.last_us)
+        if (gap := t_us - self.last_us) > self.gap_us:
+            self.gap_us = gap
         self.last_us = t_us
         self.count += 1
         self.size += size
@@ -107,9 +124,9 @@ class Timeline:
         """Microseconds since the session began."""
         return int((self.clock() - self.began) * 1_000_000)
 
-    def event(self, event: Event, direction: Direction, origin: Origin, leg: Leg = "upstream") -> Entry:
-        """Place one event."""
-        return self._place("ev", direction=direction, origin=origin, leg=leg, event=event)
+    def event(self, event: Event, direction: Direction, origin: Origin, leg: Leg = "upstream", **more: Any) -> Entry:
+        """Place one event. ``more``: its ``data``, ``pair`` or ``transit``."""
+        return self._place("ev", direction=direction, origin=origin, leg=leg, event=event, **more)
 
     def note(self, kind: str, text: str, data: dict[str, Any] | None = None) -> Entry:
         """Place one sentence of the console's own."""
@@ -139,24 +156,28 @@ class Folder:
 
     def fold(self, entry: Entry) -> Fold:
         """Count the entry into its row and return the row. Call once per entry, in order."""
+        return self.take(entry)[0]
+
+    def take(self, entry: Entry) -> tuple[Fold, float]:
+        """As ``fold``, with the milliseconds of sound the entry itself carries."""
         event = entry.event
         audio_ms = self.audio_ms(entry)
         if event is None or not is_stream(event.type):
             self._learn(event)
-            return Fold(entry.seq, entry.t_us, entry.t_us, size=entry.size, audio_ms=audio_ms)
+            return Fold(entry.seq, entry.t_us, entry.t_us, size=entry.size, audio_ms=audio_ms), audio_ms
         key = (
             entry.direction, entry.leg, event.type, event.response_id, event.item_id, event.content_index,
             self.buffers if event.type == "input_audio_buffer.append" else 0,
         )
         fold = self.open.get(key)
         if fold is None:
-            fold = self.open[key] = Fold(entry.seq, entry.t_us, entry.t_us, size=entry.size, audio_ms=audio_ms)
+            fold = self.open[key] = Fold(entry.seq, entry.t_us, entry.t_us, size=event.size, audio_ms=audio_ms)
             if len(self.open) > OPEN_FOLDS:
                 self.open.popitem(last=False)
         else:
             self.open.move_to_end(key)
-            fold.take(entry.t_us, entry.size, audio_ms)
-        return fold
+            fold.take(entry.t_us, event.size, audio_ms)
+        return fold, audio_ms
 
     def audio_ms(self, entry: Entry) -> float:
         """Milliseconds of sound this entry carries, judged by its length and the format in force; 0 for most."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -12,10 +13,13 @@ from socket import gaierror
 from typing import Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.protocol import OPEN
 
 from realtime.errors import HandshakeRefused, NotConnected, UnknownProvider, Unreachable
+from realtime.masking import MASK
+from realtime.wire import Wire
 
 MESSAGE_LIMIT = 32 * 1024 * 1024
 """Bytes; the API takes appends of 15 MiB of audio (20 MiB of JSON) and returns whole audio items."""
@@ -23,8 +27,14 @@ OPEN_TIMEOUT = 20.0
 """Seconds for DNS, TCP, TLS and the handshake together. OpenAI answers within about 6 s even when it refuses."""
 PING_INTERVAL = 20.0
 """Seconds, as the API itself pings."""
+WRITE_LIMIT = 256 * 1024
+"""Bytes that may wait to be sent before whoever sends has to."""
+PING_TIMEOUT = 20.0
+"""Seconds until a connection whose pings nobody answers counts as lost."""
 SECRET = re.compile(r"\b(sk|ek)[-_][A-Za-z0-9_\-]{4,}")
 """What a key looks like in the other side's sentences."""
+TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
+"""A JSON Web Token, what Entra gives out: three parts in base64, the first an object (RFC 7519)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +45,40 @@ class Provider:
     url: str
     """WebSocket address without the model."""
     key: str = field(default="", repr=False)
-    """Sent as a bearer token; never shown."""
+    """Never shown; how it is sent says ``auth``."""
     dialect: str = "ga"
     needs_key: bool = False
     models: tuple[str, ...] = ()
     """Model names to offer; any other may be typed."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    auth: str = "bearer"
+    """``bearer``, or ``api-key``: Azure's header for keys, beside which tokens of its directory are bearers."""
+    model_parameter: str = "model"
+    """What the model is called in the address; ``deployment`` in Azure's previews (protocol 8)."""
 
     def address(self, model: str) -> str:
-        """The URL to dial for a model; query parameters that stand in ``url`` stay."""
+        """The URL to dial for a model; query parameters in ``url`` stay, its own model too where none is given."""
         parts = urlsplit(self.url)
-        query = [(k, v) for k, v in parse_qsl(parts.query) if k != "model"]
+        query = parse_qsl(parts.query, keep_blank_values=True)
         if model:
-            query.append(("model", model))
+            query = [(k, v) for k, v in query if k != self.model_parameter] + [(self.model_parameter, model)]
         return urlunsplit(parts._replace(query=urlencode(query)))
+
+    def headers_for(self, key: str = "") -> dict[str, str]:
+        """The headers that authorise a connection or request, with the provider's own key or the one given."""
+        key = key or self.key
+        if not key:
+            return {}
+        if self.auth == "api-key" and not TOKEN.fullmatch(key):
+            return {"api-key": key}
+        return {"Authorization": f"Bearer {key}"}
+
+    @property
+    def rest_url(self) -> str:
+        """What the paths of its REST endpoints (``/client_secrets``, ``/calls``) are appended to: http, no query."""
+        parts = urlsplit(self.url)
+        scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+        return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
 
 
 def websocket_url(base_url: str) -> str:
@@ -70,49 +100,95 @@ class Upstream(Protocol):
 
     close_code: int | None
     close_reason: str
+    arrived: float
+    """When the message that was taken last had come, in ``perf_counter`` seconds."""
 
-    async def send(self, raw: str) -> None:
-        """Send one frame. Raises NotConnected when the connection is over."""
+    @property
+    def waiting(self) -> int:
+        """Messages that have come and that nobody has taken yet."""
+
+    def send(self, raw: str) -> None:
+        """Send one frame, without waiting. Raises NotConnected when the connection is over."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the other side reads more slowly than we send: wait for ``room`` before sending more."""
+
+    async def room(self) -> None:
+        """Wait until more may be sent, or the connection is over."""
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Frames as they come, until the connection is over."""
 
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close and wait for the answer; safe to call twice."""
+    async def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Close, without a code if that is None, and wait for the answer; safe to call twice."""
+
+    def abort(self) -> None:
+        """Break the connection off without a word."""
 
 
 class WebSocketUpstream:
     """A connection to a provider."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: Wire) -> None:
         self.socket = socket
+        self.arrived = 0.0
+        """When the message that was taken last was there (``perf_counter``)."""
         self.close_code: int | None = None
         """Set when the connection is over: the code the other side gave, None when it just vanished."""
         self.close_reason = ""
         self.closed_by = "server"
 
-    async def send(self, raw: str) -> None:
-        """Send one text frame."""
-        try:
-            await self.socket.send(raw)
-        except ConnectionClosed:
-            raise NotConnected("The connection to the API is closed; nothing was sent.") from None
+    def send(self, raw: str) -> None:
+        """Send one text frame.
+
+        Not through the socket's own ``send``, which costs five times as much and waits: a relay has to know at once
+        whether there was room, for it must not read from its client while there is none.
+        """
+        if self.socket.protocol.state is not OPEN:
+            raise NotConnected("The connection to the API is closed; nothing was sent.")
+        self.socket.send_text(raw)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that have arrived and that nobody has taken yet."""
+        return len(self.socket.arrived)
+
+    @property
+    def full(self) -> bool:
+        """Whether more waits to be sent than the socket's write limit."""
+        return self.socket.paused and self.socket.protocol.state is OPEN
+
+    async def room(self) -> None:
+        """Wait until the other side has read on; returns at once when the connection is lost."""
+        with contextlib.suppress(ConnectionClosed, OSError):
+            await self.socket.drain()
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Frames as they come; ends with the connection, then ``close_code`` and ``close_reason`` are set."""
         try:
             async for message in self.socket:
+                self.arrived = self.socket.arrived.popleft()
                 yield message
         except ConnectionClosed:
             pass  # how it ended is read below, alike for clean and broken ends
         finally:
             self._note_close()
 
-    async def close(self, code: int = 1000, reason: str = "") -> None:
+    async def close(self, code: int | None = 1000, reason: str = "") -> None:
         """Say goodbye; waits for the answer at most websockets' own close timeout."""
         self.closed_by = "console"
-        await self.socket.close(code, reason)
+        if code is None:
+            with contextlib.suppress(ConnectionClosed):
+                async with self.socket.send_context():  # ``close`` itself knows no close frame without a code
+                    self.socket.protocol.send_close()
+        else:
+            await self.socket.close(code, reason)
         self._note_close()
+
+    def abort(self) -> None:
+        """Break the connection off."""
+        self.socket.transport.abort()
 
     def _note_close(self) -> None:
         received = self.socket.protocol.close_rcvd
@@ -122,8 +198,30 @@ class WebSocketUpstream:
             self.close_code, self.close_reason = sent.code, sent.reason
 
 
-async def dial(provider: Provider, model: str, key: str = "") -> WebSocketUpstream:
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """What of a client's handshake travels on to the provider."""
+
+    path: str = ""
+    """Behind the provider's own path: ``/translations``."""
+    query: tuple[tuple[str, str], ...] = ()
+    """Parameters beside the model; one that the provider's address has already stays as it is there."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def added_to(self, url: str) -> str:
+        """A provider's address with these."""
+        parts = urlsplit(url)
+        query = parse_qsl(parts.query, keep_blank_values=True)
+        known = {name for name, _ in query}
+        query += [(name, value) for name, value in self.query if name not in known]
+        return urlunsplit(parts._replace(path=parts.path.rstrip("/") + self.path, query=urlencode(query)))
+
+
+async def dial(provider: Provider, model: str, key: str = "", passing: Passing | None = None) -> WebSocketUpstream:
     """Connect to a provider, with its own key or the one given.
+
+    With ``passing`` for a relay: pings go out all the same, but nobody is given up for answering them late. A client
+    that stops reading makes us stop reading here, pongs included, and what ends a relayed session is its two ends.
 
     Raises Unreachable when nobody answers, HandshakeRefused when an HTTP error comes back; both speak for people and
     hold no key. A wrong key or model is *not* refused here by OpenAI: it accepts, sends an error event and closes
@@ -131,8 +229,12 @@ async def dial(provider: Provider, model: str, key: str = "") -> WebSocketUpstre
     """
     url = provider.address(model)
     headers = dict(provider.headers)
-    if bearer := key or provider.key:
-        headers["Authorization"] = f"Bearer {bearer}"
+    if passing is not None:
+        url = passing.added_to(url)
+        headers |= passing.headers
+    if provider.dialect == "beta":
+        headers["OpenAI-Beta"] = "realtime=v1"
+    headers |= provider.headers_for(key)
     try:
         socket = await connect(
             url,
@@ -141,18 +243,24 @@ async def dial(provider: Provider, model: str, key: str = "") -> WebSocketUpstre
             compression=None,  # speech does not compress; deflate costs about 100 µs a delta
             open_timeout=OPEN_TIMEOUT,
             ping_interval=PING_INTERVAL,
+            ping_timeout=PING_TIMEOUT if passing is None else None,
             ssl=_tls() if url.startswith("wss:") else None,
-            user_agent_header="realtime-console",
+            user_agent_header=headers.pop("User-Agent", "realtime-console"),
+            create_connection=Wire,
+            write_limit=WRITE_LIMIT,
         )
     except InvalidStatus as error:
         body = bytes(error.response.body or b"").decode("utf-8", "replace")
-        raise HandshakeRefused(_shown(url), error.response.status_code, SECRET.sub(r"\1-•••", body)) from None
+        if sent := key or provider.key:
+            body = body.replace(sent, MASK)
+        raise HandshakeRefused(_shown(url), error.response.status_code, SECRET.sub(rf"\1-{MASK}", body)) from None
     except InvalidURI:
         raise Unreachable(_shown(url), "this is not a WebSocket address (ws:// or wss://)") from None
     except TimeoutError:
         raise Unreachable(_shown(url), f"no answer within {OPEN_TIMEOUT:.0f} s") from None
     except (OSError, InvalidHandshake, asyncio.IncompleteReadError) as error:
         raise Unreachable(_shown(url), _plain(error)) from None
+    assert isinstance(socket, Wire)
     return WebSocketUpstream(socket)
 
 

@@ -27,7 +27,12 @@ START_WITHIN = 60  # seconds; the first start collects static files, on a machin
 STOP_WITHIN = 15  # seconds
 
 SHIELDED = {
+    "AZURE_OPENAI_API_KEY": "",
+    "AZURE_OPENAI_ENDPOINT": "",
     "CONSOLE_ALLOWED_HOSTS": "127.0.0.1,localhost",
+    "CONSOLE_TLS_CERT": "",
+    "CONSOLE_TLS_KEY": "",
+    "CONSOLE_TLS_PORT": "0",
     "CONSOLE_TOKEN": "",
     "DATABASE_URL": "",
     "HOST": "",
@@ -39,6 +44,7 @@ SHIELDED = {
     "REALTIME_UPSTREAM_DIALECT": "ga",
     "REALTIME_UPSTREAM_KEY": "",
     "REALTIME_UPSTREAM_URL": "",
+    "RELAY_ALLOWED_ORIGINS": "",
 }
 """The environment of every test: nobody's key, database or ``.env`` counts, and nothing outside is reached (port 9)."""
 
@@ -82,8 +88,9 @@ def simulator() -> Iterator[Any]:
     """A real simulator on a port and a loop of its own: ``simulator.url`` is what a client dials."""
     from realtime.simulator.options import SimulatorOptions  # noqa: PLC0415  (after the shield)
     from realtime.simulator.running import RunningSimulator  # noqa: PLC0415  (after the shield)
+    from tests.realtime.simulator.watch import watched  # noqa: PLC0415  (after the shield)
 
-    with RunningSimulator(SimulatorOptions(latency_ms=5, pace=40)) as running:
+    with watched(), RunningSimulator(SimulatorOptions(latency_ms=5, pace=40)) as running:
         yield running
 
 
@@ -136,6 +143,8 @@ class Console:
     data_dir: Path
     log: Path
     """What it has written to its terminal."""
+    lines: tuple[str, ...] = ()
+    """What it said when it was ready."""
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """Ask it to stop; returns its exit status."""
@@ -160,13 +169,15 @@ def start_console(folder: Path, *arguments: str, **environment: str) -> Console:
     timer.start()
     said = process.stdout.readline().decode()
     timer.cancel()
-    process.stdout.close()
+    with process.stdout as more:  # all of it was written at once
+        os.set_blocking(more.fileno(), False)
+        lines = (said.rstrip("\n"), *(more.read() or b"").decode().splitlines())
     address = re.search(r"http://\S+/", said)
     if address is None:
         process.kill()
         process.wait()
         pytest.fail(f"the console did not start: {said}{log.read_text()}")
-    return Console(process, address[0], folder / "data", log)
+    return Console(process, address[0], folder / "data", log, lines)
 
 
 @pytest.fixture(scope="session")

@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, get_args
+
+from msgspec.structs import replace
 
 from realtime import audio
 from realtime.errors import InvalidLog
 from realtime.events import Event, parse
 from realtime.logs import strict
-from realtime.timeline import RECEIVED, SENT, Entry, Leg, Origin
+from realtime.timeline import RECEIVED, SENT, Entry, Leg, Origin, Transit
 
 VERSION = 1
 """Of the format; a file with a higher one is refused, since its lines may mean something else."""
@@ -30,6 +32,8 @@ KINDS = ("head", "ev", "note", "close")
 LAST_SEQ = 2**31 - 1
 LAST_US = 2**53
 """The largest whole number that every reader of JSON takes exactly: 285 years."""
+OPTIONAL = ("audio", "client", "key_name")
+"""Fields of a head that are left out when they are empty."""
 LONGEST_NAME = 128
 """Characters of a note's kind."""
 
@@ -52,6 +56,10 @@ class Head:
     """Who wrote the file."""
     audio: str = ""
     """``none`` when the sound was left out."""
+    client: str = ""
+    """Of a relayed session: the client's library."""
+    key_name: str = ""
+    """Of a relayed session: the relay key it came with."""
 
 
 def lines(head: Head, entries: Iterable[Entry]) -> Iterator[str]:
@@ -69,8 +77,7 @@ def head_line(head: Head) -> str:
         "source": head.source, "provider": head.provider, "model": head.model, "dialect": head.dialect,
         "tool": head.tool,
     }  # fmt: skip
-    if head.audio:
-        data["audio"] = head.audio
+    data |= {name: said for name in OPTIONAL if (said := getattr(head, name))}
     return _dump(data)
 
 
@@ -78,7 +85,8 @@ def entry_line(entry: Entry) -> str:
     """The line of one entry.
 
     Beside what every line has, ``size`` says how many bytes travelled where ``raw`` is not the whole frame (a secret
-    masked, sound left out), and ``data`` what else is known of an event or a close.
+    masked, sound left out), ``added_us`` for how many microseconds the relay had the frame, and ``data`` what else is
+    known of an event or a close.
     """
     place: dict[str, Any] = {"seq": entry.seq, "t_us": entry.t_us}
     if entry.event is not None:
@@ -89,6 +97,8 @@ def entry_line(entry: Entry) -> str:
             data["pair"] = entry.pair
         if entry.event.size != (len(raw) if raw.isascii() else len(raw.encode())):
             data["size"] = entry.event.size
+        if entry.transit is not None and entry.transit.added_us is not None:
+            data["added_us"] = entry.transit.added_us
         return _dump(data, entry.data or None)
     if entry.kind == "close":
         data = {"k": "close", **place, "by": entry.data.get("by", "console"), "code": entry.data.get("code")}
@@ -196,7 +206,7 @@ def _entry(number: int, line: str, data: dict[str, Any], seq: int, t_us: int) ->
                 direction=strict.one_of(number, data, "dir", (SENT, RECEIVED)),
                 leg=strict.one_of(number, data, "leg", get_args(Leg)),
                 origin=strict.one_of(number, data, "origin", get_args(Origin)),
-                event=_event(number, data), data=strict.facts(number, data), pair=pair,
+                event=_event(number, data), data=strict.facts(number, data), pair=pair, transit=_transit(number, data),
             )  # fmt: skip
         case "note":
             kind = strict.text(number, data, "kind")
@@ -224,6 +234,11 @@ def _event(number: int, data: dict[str, Any]) -> Event:
     return replace(event, size=strict.whole(number, data, "size", LAST_SEQ)) if "size" in data else event
 
 
+def _transit(number: int, data: dict[str, Any]) -> Transit | None:
+    """What the way through the relay cost; None for what was not relayed or never left."""
+    return Transit(strict.whole(number, data, "added_us", LAST_SEQ)) if "added_us" in data else None
+
+
 def _head(number: int, data: dict[str, Any]) -> Head:
     """The first line as a head; names that are missing are empty."""
     if data.get("v") != VERSION or type(data["v"]) is not int:
@@ -236,7 +251,7 @@ def _head(number: int, data: dict[str, Any]) -> Head:
     tool = data.get("tool", {})
     if not isinstance(tool, dict):
         strict.refuse(number, '"tool" is not an object')
-    names = ("session", "label", "source", "provider", "model", "dialect", "audio")
+    names = ("session", "label", "source", "provider", "model", "dialect", *OPTIONAL)
     said = {name: strict.text(number, data, name) for name in names if name in data}
     return Head(**{"session": "", **said}, started_at=started_at, tool=tool)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -19,4 +20,12 @@ async def api() -> AsyncIterator[SimulatorServer]:
     """The API on localhost, over a real socket."""
     with watched():
         async with SimulatorServer(port=0, options=HURRIED) as server:
+            yield server
+
+
+@pytest.fixture
+async def beta_api() -> AsyncIterator[SimulatorServer]:
+    """The API as it was when it still spoke the beta."""
+    with watched():
+        async with SimulatorServer(port=0, options=replace(HURRIED, allow_beta=True)) as server:
             yield server

@@ -51,7 +51,7 @@ class Stage:
         self.api = ScriptedUpstream()
         """The other side of the session that was started last."""
 
-    async def dial(self, provider: Provider, model: str, key: str = "") -> ScriptedUpstream:
+    async def dial(self, provider: Provider, model: str, key: str = "", passing: Any = None) -> ScriptedUpstream:
         """Stands in for ``upstream.dial``."""
         self.dialled.append((provider, model, key))
         return self.api

@@ -8,6 +8,7 @@ import json
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,6 +96,54 @@ class TestWriting:
         tape.put(session_id, *numbered(module.BATCH_ROWS))  # full: it does not wait for more
         assert tape.nudged.get(timeout=PATIENCE) == {session_id}
         assert Entry.objects.of(session_id).count() == module.BATCH_ROWS
+
+    def test_it_is_there_at_once_after_a_rest(self, tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A thread that has slept for want of entries is woken by the next one."""
+        monkeypatch.setattr(module, "FLUSH_AFTER", 0.001)
+        monkeypatch.setattr(module, "REST_AFTER", 1)
+        session_id = session()
+        for _ in range(3):
+            while not tape.recorder._rests:
+                time.sleep(0.001)
+            tape.put(session_id, *numbered(1))
+            assert tape.nudged.get(timeout=PATIENCE) == {session_id}
+        assert Entry.objects.of(session_id).count() == 3
+
+    def test_who_can_wait_is_asked_to(self, tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
+        """While more is told than can be written, the taps say so; not while the database is in trouble, for who knows when that ends."""
+        monkeypatch.setattr(module, "BEHIND", 5_000)
+        go_on, write = threading.Event(), Batch.write
+
+        def slow(batch: Batch) -> None:
+            go_on.wait(PATIENCE)
+            write(batch)
+
+        monkeypatch.setattr(Batch, "write", slow)
+        session_id = session()
+        tap = tape.recorder.tap(session_id)
+        assert not tap.behind
+        tape.put(session_id, *numbered(100))
+        assert tap.behind
+        tape.recorder.trouble = "the database is locked"
+        assert not tap.behind
+        tape.recorder.trouble = ""
+        go_on.set()
+        tape.nudged.get(timeout=PATIENCE)
+        assert tape.recorder.stop()
+        assert not tap.behind
+
+    def test_many_sessions_are_written_in_small_parts(self, tape: Tape) -> None:
+        """In no hurry a batch of many sessions is several transactions, each session in one of them; nothing is lost."""
+        ids = [session() for _ in range(30)]
+        told = [(session_id, Timeline(Clock())) for session_id in ids]
+        for raw in numbered(5):
+            for session_id, timeline in told:
+                tape.recorder.put(session_id, timeline.event(parse(raw), "received", "api"))
+        nudged: list[set[str]] = []
+        while sum(map(len, nudged)) < len(ids):
+            nudged.append(tape.nudged.get(timeout=PATIENCE))
+        assert len(nudged) > 1
+        assert all(stored(session_id) == numbered(5) for session_id in ids)
 
     def test_it_starts_again(self, tape: Tape) -> None:
         """A recorder that was stopped can be started; stopping or starting twice does nothing."""

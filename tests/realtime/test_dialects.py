@@ -15,7 +15,8 @@ from pydantic import Field, TypeAdapter
 from realtime import catalog, dialects
 from realtime.dialects import BetaApi, BetaClient, Translator, asks_for_beta, between
 from tests.realtime.frames import frames
-from tests.realtime.simulator.stage import GET_WEATHER, SERVER_EVENT, SET_MEMORY, Stage, done
+from tests.realtime.simulator.stage import GET_WEATHER, SET_MEMORY, Stage, done
+from tests.realtime.simulator.watch import SERVER_EVENT
 
 SOUND = "U29tZSBzb3VuZA=="
 GA_SESSION = {
@@ -42,6 +43,17 @@ def read(raws: list[str]) -> list[dict[str, Any]]:
     return [json.loads(raw) for raw in raws]
 
 
+@pytest.mark.parametrize(("asked", "given"), [
+    ("gpt-4o-realtime-preview", "gpt-realtime"), ("gpt-4o-realtime-preview-2024-10-01", "gpt-realtime"),
+    ("gpt-4o-mini-realtime-preview-2024-12-17", "gpt-realtime-mini"),
+    ("gpt-4o-realtime-preview-of-mine", "gpt-4o-realtime-preview-of-mine"),
+    ("gpt-realtime-2.1", "gpt-realtime-2.1"), ("", ""),
+])  # fmt: skip
+def test_models_that_went_with_the_beta(asked: str, given: str) -> None:
+    """What OpenAI has in place of the beta's models; any other name is left alone."""
+    assert dialects.successor(asked) == given
+
+
 # ── A beta client at a GA API ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -49,7 +61,7 @@ def test_a_session_begins() -> None:
     """The session is told flat, and the conversation that the beta announces after it is added, once."""
     translator = BetaClient()
     told, conversation = read(translator.to_client(frame("session.created", session=GA_SESSION)))
-    assert told == {"type": "session.created", "event_id": "event_1", "session": BETA_SESSION}
+    assert told == {"type": "session.created", "event_id": "event_1", "session": {**BETA_SESSION, "temperature": 0.8}}
     assert conversation == {
         "type": "conversation.created", "event_id": "event_1_conversation",
         "conversation": {"id": "conv_A", "object": "realtime.conversation"},
@@ -72,7 +84,20 @@ def test_settings_are_changed() -> None:
     assert update["session"] == {"type": "realtime", "output_modalities": ["text"], "audio": {"output": {"voice": "ash"}}}
     assert update["event_id"] == "event_1"
     [updated] = read(translator.to_client(frame("session.updated", session=GA_SESSION)))
-    assert updated["session"] == BETA_SESSION
+    assert updated["session"] == {**BETA_SESSION, "temperature": 0.8}
+
+
+def test_what_the_beta_had_by_default() -> None:
+    """The first settings have the beta's voice if they name none, before anything was said; later ones are left alone.
+    The temperature a client asked for is told back to it, though nobody has one any longer."""
+    translator = BetaClient()
+    first, second = frame("session.update", session={"temperature": 0.7}), frame("session.update", session={"speed": 1.1})
+    assert read(translator.to_api(first))[0]["session"] == {"type": "realtime", "audio": {"output": {"voice": "alloy"}}}
+    assert read(translator.to_api(second))[0]["session"]["audio"] == {"output": {"speed": 1.1}}
+    assert read(translator.to_client(frame("session.updated", session=GA_SESSION)))[0]["session"]["temperature"] == 0.7
+    late = BetaClient()
+    late.to_client(frame("response.created", response={"id": "resp_1"}))
+    assert read(late.to_api(first))[0]["session"] == {"type": "realtime"}
 
 
 def test_a_setting_that_is_gone() -> None:
@@ -80,7 +105,8 @@ def test_a_setting_that_is_gone() -> None:
     translator = BetaClient()
     session = {"temperature": 0.7, "client_secret": {"value": "ek_secret"}, "instructions": "Be brief."}
     [update] = read(translator.to_api(frame("session.update", session=session)))
-    assert update["session"] == {"type": "realtime", "instructions": "Be brief."}
+    voice = {"output": {"voice": "alloy"}}
+    assert update["session"] == {"type": "realtime", "audio": voice, "instructions": "Be brief."}
     notes = translator.notes_to_tell()
     assert [("temperature 0.7" in note, "ek_" in note) for note in notes] == [(True, False), (False, False)]
     assert translator.notes_to_tell() == []

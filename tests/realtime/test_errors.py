@@ -9,7 +9,16 @@ import re
 import pytest
 
 from realtime import errors
-from realtime.errors import HandshakeRefused, InvalidLog, LocalError, RealtimeError, RemoteError, ToolError, Unreachable
+from realtime.errors import (
+    HandshakeRefused,
+    InvalidLog,
+    InvalidPolicy,
+    LocalError,
+    RealtimeError,
+    RemoteError,
+    ToolError,
+    Unreachable,
+)
 
 TREE = {name: cls for name, cls in vars(errors).items() if inspect.isclass(cls) and issubclass(cls, RealtimeError)}
 
@@ -26,7 +35,7 @@ def test_the_tree_is_drawn() -> None:
     assert sorted(name for _, name in drawn) == sorted(TREE)
 
 
-@pytest.mark.parametrize("name", ["InvalidEvent", "NotConnected", "UnknownProvider", "InvalidFilter", "InvalidLog"])
+@pytest.mark.parametrize("name", ["InvalidEvent", "NotConnected", "UnknownProvider", "InvalidFilter", "InvalidPolicy", "InvalidLog"])
 def test_our_own_mistakes_are_local(name: str) -> None:
     """What the caller must mend is a LocalError, what the other side did a RemoteError, never both."""
     assert issubclass(TREE[name], LocalError)
@@ -45,6 +54,8 @@ def test_the_other_sides_are_remote() -> None:
     [
         (InvalidLog(3, "it is no JSON"), "line 3: it is no JSON"),
         (InvalidLog(0, "the file is empty"), "the file is empty"),
+        (InvalidPolicy("minutes", "a number is wanted."), "minutes: a number is wanted."),
+        (InvalidPolicy("", "it is no object."), "The policy: it is no object."),
         (Unreachable("ws://h:1/", "refused"), "ws://h:1/ could not be reached: refused"),
         (HandshakeRefused("ws://h/", 401, "no key"), "ws://h/ refused the connection with HTTP 401: no key"),
         (HandshakeRefused("ws://h/", 502, ""), "ws://h/ refused the connection with HTTP 502: no body"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
@@ -10,9 +11,16 @@ from hypothesis import strategies as st
 
 from realtime import filters, lines
 from realtime.errors import InvalidFilter
+from realtime.events import parse as parse_event
 from realtime.filters import Filter, Lookup, parse
-from realtime.timeline import Entry
+from realtime.timeline import Direction, Entry, Leg, Origin, Transit
 from tests.realtime.frames import TYPES, entry, frames
+
+
+def relayed(seq: int, direction: Direction, leg: Leg, origin: Origin, added: int | None = None, **more: Any) -> Entry:
+    """A frame that went through the relay."""
+    return Entry(seq, seq, "ev", direction, leg, origin, parse_event('{"type":"a"}'), transit=Transit(added), **more)
+
 
 LOG = [
     entry({"type": "session.update", "session": {}}, 1, "sent"),
@@ -27,12 +35,43 @@ LOG = [
     Entry(10, 10, "close", text="bye", data={"by": "client", "code": 1000}),
     entry({"type": "response.output_audio_transcript.delta", "response_id": "resp_2", "delta": "a"}, 11),
 ]
+RELAYED = [
+    relayed(1, "sent", "client", "app", pair=1),
+    relayed(2, "sent", "upstream", "app", 70, pair=1),
+    relayed(3, "sent", "upstream", "composer"),
+    relayed(4, "received", "upstream", "api", data={"withheld": "console"}),
+    relayed(5, "sent", "client", "app", data={"refused": "event_not_allowed"}),
+    relayed(6, "received", "client", "console", 2000, data={"binary": 960}),
+]
 
 
 def found(text: str) -> list[int]:
     """The entries a filter lets through, by seq."""
     wanted = parse(text)
     return [one.seq for one in LOG if wanted.matches(one)]
+
+
+@pytest.mark.parametrize(
+    ("text", "seqs"),
+    [
+        ("leg:client", [1, 5, 6]),
+        ("leg:upstream dir:sent", [2, 3]),
+        ("origin:composer", [3]),
+        ("-origin:app -origin:api", [3, 6]),
+        ("is:changed", [1, 2]),
+        ("is:withheld", [4]),
+        ("is:refused", [5]),
+        ("is:binary", [6]),
+        ("added:>70us", [6]),
+        ("added:<1ms", [2]),
+        ("-added:>1ms", [1, 2, 3, 4, 5]),
+        ("added:<2s", [2, 6]),
+    ],
+)
+def test_words_about_the_relay(text: str, seqs: list[int]) -> None:
+    """Which side, who said it, what was changed, withheld or refused, and how long it took."""
+    wanted = parse(text)
+    assert [one.seq for one in RELAYED if wanted.matches(one)] == seqs
 
 
 @pytest.mark.parametrize(
@@ -79,10 +118,14 @@ def test_words_mean(text: str, seqs: list[int]) -> None:
         ("type:", '"type:": something must follow the colon.'),
         ('item:""', '"item:""": something must follow the colon.'),
         ('speech ""', '"""": something must follow.'),
-        ("from:me", '"from:me": there is no operator "from:"; there are type:, dir:, is:, item:, response:.'),
+        ("from:me", '"from:me": there is no operator "from:"; there are type:, dir:, is:, item:, response:, leg:, origin:, added:.'),
         ("http://x", '"http://x": there is no operator "http:"'),
         ("dir:up", '"dir:up": a direction is sent, received or console.'),
-        ("-is:bad", '"-is:bad": after is: comes error, warning, note, fold, audio.'),
+        ("-is:bad", '"-is:bad": after is: comes error, warning, note, fold, audio, changed, withheld, refused, binary.'),
+        ("leg:middle", '"leg:middle": a leg is client or upstream.'),
+        ("origin:me", '"origin:me": an origin is app, browser, tool, composer, console, replay or api.'),
+        ("added:1ms", '"added:1ms": after added: comes > or < and a time such as 200us, 1ms or 2s.'),
+        ("added:>9999s", '"added:>9999s": after added: comes'),
         ('"one', 'A quotation mark is missing its partner: "one'),
         ('one "two three', "A quotation mark is missing its partner"),
         (r'"one\"', "A quotation mark is missing its partner"),
@@ -142,7 +185,13 @@ def asked(lookup: Lookup, one: Entry) -> bool:
     stored = {
         "type": one.type, "text": one.text, "direction": one.direction, "kind": one.kind, "level": lines.level(one),
         "item_id": one.event.item_id if one.event else "", "response_id": one.event.response_id if one.event else "",
+        "leg": one.leg, "origin": one.origin, "pair": one.pair, "added_us": one.transit and one.transit.added_us,
+        **{f"data__{name}": one.data.get(name) for name in ("withheld", "refused", "binary")},
     }[field]  # fmt: skip
+    if how == "isnull":
+        return (stored is None) is value
+    if how in ("gt", "lt"):
+        return stored is not None and (stored > value if how == "gt" else stored < value)
     if how == "regex":
         return re.search(str(value), stored) is not None
     return str(value).lower() in stored.lower() if how == "icontains" else stored == value
@@ -152,14 +201,17 @@ globs = st.lists(st.sampled_from([*"*.", "response", "delta", "[a-z]", "(", "out
 terms = st.one_of(
     st.builds(filters.Type, globs | st.sampled_from(TYPES), st.booleans()),
     st.builds(filters.Direction, st.sampled_from(["sent", "received", "console"]), st.booleans()),
-    st.builds(filters.Is, st.sampled_from(["error", "warning", "note"]), st.booleans()),
+    st.builds(filters.Is, st.sampled_from(["error", "warning", "note", "changed", "withheld", "refused", "binary"]), st.booleans()),
+    st.builds(filters.OnLeg, st.sampled_from(["client", "upstream"]), st.booleans()),
+    st.builds(filters.By, st.sampled_from(["app", "composer", "api"]), st.booleans()),
+    st.builds(filters.Added, st.sampled_from([">70us", "<1ms", "<2s"]), st.booleans()),
     st.builds(filters.Item, st.just("item_1"), st.booleans()),
     st.builds(filters.Response, st.just("resp_1"), st.booleans()),
     st.builds(filters.Word, st.sampled_from(["audio", "RESPONSE", "paris", "l", "skip"]), st.booleans()),
 )
 
 
-@given(terms, st.sampled_from(LOG) | frames.map(entry))
+@given(terms, st.sampled_from([*LOG, *RELAYED]) | frames.map(entry))
 def test_a_database_is_asked_the_same(term: filters.Term, one: Entry) -> None:
     """The condition as data holds for an entry exactly when the term lets it through."""
     condition = term.where()

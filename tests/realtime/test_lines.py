@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from realtime.lines import LONGEST, family, fold_line, level, line, paths, seconds, size
+from realtime.lines import LONGEST, added, family, fold_line, level, line, paths, seconds, size
 from realtime.timeline import Entry, Fold
 from tests.realtime.frames import TYPES, entry, frames, values
 
@@ -125,6 +125,12 @@ def test_a_line_says_what_matters(event: dict[str, Any], told: str) -> None:
         (Entry(1, 0, "note", note="state", text="The session is ready."), "The session is ready.", ""),
         (Entry(1, 0, "note", note="problem", text="No sound."), "No sound.", "error"),
         (Entry(1, 0, "note", note="skip", text="2 frames."), "2 frames.", "warning"),
+        (Entry(1, 0, "note", note="slow", text="It waited."), "It waited.", "warning"),
+        (Entry(1, 0, "note", note="policy", text="Not allowed."), "Not allowed.", "warning"),
+        (Entry(1, 0, "note", note="meter", text="added …"), "added …", ""),
+        (Entry(1, 0, "note", note="client", text="A client connected.", data={"query": "x"}), "A client connected.", ""),
+        (Entry(1, 0, "note", note="client", text="X connected.", data={"address": "127.0.0.1", "query": {"model": "m"}}),
+         "X connected. · from 127.0.0.1 · model=m", ""),
         (Entry(1, 0, "note", note="tool", text="f.", data={"ok": False}), "f.", "error"),
         (Entry(1, 0, "note", note="tool", text="f.", data={"ok": True}), "f.", ""),
         (Entry(1, 0, "close", text="", data={"by": "client", "code": 1000}), "1000 by the client", ""),
@@ -140,6 +146,15 @@ def test_a_line_says_what_matters(event: dict[str, Any], told: str) -> None:
 def test_notes_closes_and_flaws_are_lines_too(one: Entry, told: str, serious: str) -> None:
     """What is no event says its own sentence, and an end that nobody wanted is an error."""
     assert (line(one), level(one)) == (told, serious)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0, "0 µs"), (70, "70 µs"), (999, "999 µs"), (1800, "1.8 ms"), (99_940, "99.9 ms"), (250_000, "250 ms"), (2_100_000, "2.1 s")],
+)
+def test_what_the_relay_added(value: int, told: str) -> None:
+    """Microseconds are told in a unit that can be read."""
+    assert added(value) == told
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from realtime import tools
+from realtime.dialects import Dialect
 from realtime.errors import HandshakeRefused, NotConnected, ToolError, Unreachable
 from realtime.protocol import Played
 from realtime.runner import SessionRunner
@@ -58,7 +59,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(*events: dict[str, Any] | str, session: dict[str, Any] | None = None) -> AsyncIterator[Stage]:
+async def stage(
+    *events: dict[str, Any] | str, session: dict[str, Any] | None = None, dialect: Dialect = "ga"
+) -> AsyncIterator[Stage]:
     """A running session whose API begins with these events."""
     upstream, tap = ScriptedUpstream(*events), RecordingTap()
     memory: dict[str, str] = {}
@@ -67,7 +70,7 @@ async def stage(*events: dict[str, Any] | str, session: dict[str, Any] | None = 
     async def dial() -> ScriptedUpstream:
         return upstream
 
-    runner = SessionRunner(dial, tap, context, session=session)
+    runner = SessionRunner(dial, tap, context, session=session, dialect=dialect)
     task = asyncio.create_task(runner.run())
     try:
         yield Stage(upstream, runner, tap)
@@ -247,3 +250,16 @@ class TestSound:
             await play.runner.talk_end()
             assert "Too short" in play.notes("problem")[0]
         assert [frame["type"] for frame in play.upstream.sent][-1] == "input_audio_buffer.clear"
+
+
+async def test_an_api_that_speaks_only_the_beta() -> None:
+    """It is spoken to in the beta and understood; the log has the frames as they travelled."""
+    created = {"type": "session.created", "session": {"id": "sess_1", "modalities": ["text"], "voice": "alloy"}}
+    async with stage(created, session={"output_modalities": ["text"]}, dialect="beta") as on:
+        (update,) = await on.upstream.expect("session.update")
+        assert update["session"] == {"modalities": ["text"]}
+        on.upstream.say({"type": "response.audio.delta", "delta": "AAAA", "item_id": "i", "response_id": "r"})
+        await on.until("response.audio.delta")
+        assert on.runner.protocol.received_ms == {"i": pytest.approx(1.5 / 24)}
+        assert on.runner.protocol.session is not None
+        assert on.runner.protocol.session["audio"]["output"]["voice"] == "alloy"

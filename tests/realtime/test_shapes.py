@@ -15,6 +15,8 @@ from realtime.shapes import (
     item_to_beta,
     item_to_ga,
     renamed_path,
+    secret_to_beta,
+    secret_wish_to_ga,
     settings_to_beta,
     settings_to_ga,
     told_item_to_beta,
@@ -171,3 +173,22 @@ def test_paths(ga: str, beta: str) -> None:
     """A setting's path has a counterpart of the same depth below it."""
     assert renamed_path(ga, to="beta") == beta
     assert renamed_path(beta, to="ga") == ga
+
+
+def test_a_beta_session_s_wish() -> None:
+    """What is posted for a beta's session is a GA client secret's wish; what has no place there is left out."""
+    body = {"model": "m", "voice": "marin", "temperature": 0.8, "client_secret": {"expires_after": {"seconds": 30}}}
+    assert secret_wish_to_ga(body, "realtime") == {
+        "expires_after": {"seconds": 30},
+        "session": {"type": "realtime", "model": "m", "audio": {"output": {"voice": "marin"}}},
+    }
+    for odd in (None, 5, {}, {"expires_at": None}):
+        wish = secret_wish_to_ga({"client_secret": odd, "modalities": ["text"]}, "transcription")
+        assert wish == {"expires_after": {"anchor": "created_at", "seconds": 60}, "session": {"type": "transcription"}}
+
+
+def test_a_client_secret_for_the_beta() -> None:
+    """A GA client secret becomes a flat session that holds it, whatever the answer lacks."""
+    answer = {"value": "ek_1", "expires_at": 5, "session": {"type": "realtime", "output_modalities": ["audio"]}}
+    assert secret_to_beta(answer) == {"modalities": ["text", "audio"], "client_secret": {"value": "ek_1", "expires_at": 5}}
+    assert secret_to_beta({"session": 5}) == {"client_secret": {"value": None, "expires_at": None}}

@@ -62,7 +62,7 @@ async def test_an_upstream_waits_for_frames() -> None:
     upstream = ScriptedUpstream()
     waiting = asyncio.create_task(upstream.expect("a", "c"))
     for type_ in ("x", "c", "a", "b", "c"):
-        await upstream.send(dump({"type": type_, "number": len(upstream.sent)}))
+        upstream.send(dump({"type": type_, "number": len(upstream.sent)}))
     assert await waiting == [{"type": "a", "number": 2}, {"type": "c", "number": 4}]
     assert upstream.raw_sent[0] == '{"type":"x","number":0}'
     assert await upstream.expect("x") == [{"type": "x", "number": 0}]
@@ -71,7 +71,7 @@ async def test_an_upstream_waits_for_frames() -> None:
 async def test_an_upstream_does_not_wait_for_ever() -> None:
     """What never comes is a TimeoutError."""
     upstream = ScriptedUpstream()
-    await upstream.send('{"type":"a"}')
+    upstream.send('{"type":"a"}')
     with pytest.raises(TimeoutError):
         await upstream.expect("a", "a", timeout=0.01)
 

@@ -31,6 +31,49 @@ def test_an_address_keeps_its_own_query() -> None:
     assert provider.address("gpt-realtime") == "wss://x.example/openai/realtime?api-version=1&model=gpt-realtime"
 
 
+def test_a_model_can_have_another_name() -> None:
+    """A preview of Azure has deployments; the one in its address stays until another is chosen."""
+    url = "wss://x.example/openai/realtime?api-version=1&deployment=mine"
+    provider = Provider("azure", url, model_parameter="deployment")
+    assert provider.address("") == url
+    assert provider.address("other") == "wss://x.example/openai/realtime?api-version=1&deployment=other"
+
+
+ENTRA = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJhenVyZSJ9.c2lnbmVk-_"
+
+
+@pytest.mark.parametrize(
+    ("auth", "key", "headers"),
+    [
+        ("bearer", "", {"Authorization": "Bearer own"}),
+        ("bearer", "sk-typed", {"Authorization": "Bearer sk-typed"}),
+        ("api-key", "", {"api-key": "own"}),
+        ("api-key", "0123abcd", {"api-key": "0123abcd"}),
+        ("api-key", ENTRA, {"Authorization": f"Bearer {ENTRA}"}),
+    ],
+)
+def test_a_key_travels_as_the_provider_wants_it(auth: str, key: str, headers: dict[str, str]) -> None:
+    """Keys are bearer tokens; Azure's have a header of their own, where its directory's tokens are bearers."""
+    assert Provider("p", "wss://x.example/v1/realtime", key="own", auth=auth).headers_for(key) == headers
+
+
+def test_no_key_is_no_header() -> None:
+    """A provider without a key sends none."""
+    assert Provider("p", "ws://x.example/v1/realtime").headers_for() == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "rest"),
+    [
+        ("wss://api.openai.com/v1/realtime", "https://api.openai.com/v1/realtime"),
+        ("ws://127.0.0.1:9000/v1/realtime/?model=x", "http://127.0.0.1:9000/v1/realtime"),
+    ],
+)
+def test_where_its_endpoints_are(url: str, rest: str) -> None:
+    """The REST endpoints stand below the same path, over http."""
+    assert Provider("p", url).rest_url == rest
+
+
 @pytest.mark.parametrize(
     ("base", "url"),
     [
@@ -79,7 +122,7 @@ async def test_frames_travel_both_ways_and_large() -> None:
     async with api(echo, max_size=None) as provider:
         upstream = await dial(provider, "m")
         large = "x" * (20 * 1024 * 1024)
-        await upstream.send(large)
+        upstream.send(large)
         async for frame in upstream:
             assert frame == large
             break
@@ -97,7 +140,7 @@ async def test_the_close_code_and_reason_are_kept() -> None:
         assert [frame async for frame in upstream] == []
         assert (upstream.close_code, upstream.close_reason) == (3000, "invalid_request_error.invalid_api_key")
         with pytest.raises(NotConnected):
-            await upstream.send("{}")
+            upstream.send("{}")
 
 
 async def test_a_line_that_breaks_has_no_code() -> None:

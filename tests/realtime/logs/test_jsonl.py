@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from realtime.errors import InvalidLog
 from realtime.events import parse
 from realtime.logs import jsonl
 from realtime.logs.jsonl import Head
-from realtime.timeline import Entry
+from realtime.timeline import Entry, Transit
 
 HEAD = Head("abc123", datetime(2026, 11, 20, 10, tzinfo=UTC), "Lisbon", "console", "openai", "gpt-realtime-2.1")
 HEAD_LINE = jsonl.head_line(HEAD)
@@ -52,11 +53,13 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False,
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=5)
 facts = st.dictionaries(texts, values, max_size=3)
 evs = st.builds(
-    lambda raw, d, leg, origin, pair, data: Entry(1, 1, "ev", d, leg, origin, parse(raw), data=data, pair=pair),
+    lambda raw, d, leg, origin, pair, data, transit: Entry(
+        1, 1, "ev", d, leg, origin, parse(raw), data=data, pair=pair, transit=transit
+    ),
     texts | st.dictionaries(texts, texts).map(lambda d: json.dumps({"type": "x.delta", **d}, ensure_ascii=False)),
     st.sampled_from(("sent", "received")), st.sampled_from(("client", "upstream")),
     st.sampled_from(("app", "browser", "tool", "composer", "console", "replay", "api")),
-    st.none() | st.integers(1, 2**31 - 1), facts,
+    st.none() | st.integers(1, 2**31 - 1), facts, st.none() | st.builds(Transit, st.integers(0, 2**31 - 1)),
 )  # fmt: skip
 notes = st.builds(
     lambda kind, text, data: Entry(1, 1, "note", note=kind, text=text, data=data),
@@ -74,7 +77,7 @@ def logs(draw: st.DrawFn) -> list[Entry]:
     entries, seq, t_us = [], 0, 0
     for entry in draw(st.lists(evs | notes | closes, max_size=6)):
         seq, t_us = seq + draw(st.integers(1, 5)), t_us + draw(st.integers(0, 10**9))
-        entries.append(Entry(**{**{f: getattr(entry, f) for f in entry.__slots__}, "seq": seq, "t_us": t_us}))
+        entries.append(replace(entry, seq=seq, t_us=t_us))
     return entries
 
 
@@ -114,6 +117,19 @@ class TestRoundTrip:
             '{"k":"close","seq":3,"t_us":61300000,"by":"client","code":1000,"reason":""}\n'
         )
 
+    def test_whose_session_it_was(self) -> None:
+        """The head of a relayed session names its client and its key; others have no such fields."""
+        head = Head("s", datetime(2026, 1, 2, tzinfo=UTC), client="OpenAI/Python 3.52.0", key_name="shop")
+        assert '"client":"OpenAI/Python 3.52.0","key_name":"shop"' in jsonl.head_line(head)
+        assert read(jsonl.head_line(head))[0] == head
+        assert "client" not in HEAD_LINE
+
+    def test_what_the_relay_cost(self) -> None:
+        """A relayed frame has the microseconds it took, one that never left has none."""
+        text = write(HEAD, [ev("{}", transit=Transit(70)), ev("{}", 2, transit=Transit())])
+        assert ['"added_us":70' in one for one in text.splitlines()] == [False, True, False]
+        assert [entry.transit for entry in read(text)[1]] == [Transit(70), None]
+
     def test_a_close_without_a_number_is_last(self) -> None:
         """The close of another program's file needs no ``seq``."""
         text = HEAD_LINE + line(seq=7) + '{"k":"close","t_us":5,"by":"server","code":1001,"reason":"gone"}\n'
@@ -140,8 +156,7 @@ class TestRoundTrip:
         """Where the stored frame is not the one that travelled, the line says how long that was."""
         entry = ev('{"type":"a","key":"•••wxyz"}', data={"masked": True})
         assert entry.event is not None
-        entry = Entry(**{**{f: getattr(entry, f) for f in entry.__slots__}, "event": parse(entry.event.raw)})
-        object.__setattr__(entry.event, "size", 99)
+        entry = replace(entry, event=replace(entry.event, size=99))
         text = write(HEAD, [entry])
         assert '"size":99,"data":{"masked":true}}' in text
         assert read(text)[1][0].size == 99

@@ -1,0 +1,395 @@
+"""RelayRunner: carries somebody else's session between their client and the API, frame by frame, and records it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Protocol
+
+from realtime import tools
+from realtime.errors import NotConnected
+from realtime.events import Event, parse
+from realtime.ledger import Ledger, RelayTap
+from realtime.limits import Limits
+from realtime.meter import difference
+from realtime.passage import Passage
+from realtime.policy import End
+from realtime.prices import cost
+from realtime.protocol import CLOSED, Outgoing, Played, RealtimeProtocol
+from realtime.runner import GOING, RESTART, SessionRunner
+from realtime.timeline import Entry
+from realtime.upstream import Upstream
+
+log = logging.getLogger(__name__)
+
+EARLY_LIMIT = 1024 * 1024
+"""Bytes a client may send before the API has answered; then it has to wait, as with any slow reader."""
+LOOK_AGAIN = 0.01
+"""Seconds between two looks at whether what was recorded has been stored."""
+LET_GO = 5.0
+"""Seconds a client has to take its close frame, and an API to take what its client said last."""
+NO_CODE, VANISHED = 1005, 1006
+"""What close codes stand for that never travel: a close frame without a code, and none at all (RFC 6455 7.4.1)."""
+POLICY, UNREACHED = 1008, 1011
+"""Close codes of an end a policy asks for, and of one after an API that could not be reached."""
+
+
+class Client(Protocol):
+    """Whoever connected to the relay."""
+
+    async def send(self, frame: str | bytes) -> None:
+        """Send one frame; waits while the client does not read. Raises NotConnected when it is gone."""
+
+    async def close(self, code: int | None, reason: str) -> None:
+        """Say goodbye, without a code if that is None. Safe when it is gone."""
+
+    async def drop(self) -> None:
+        """Break the connection off without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """How the client is told of the end, when that is not simply what the API said."""
+
+    code: int
+    reason: str
+    error_code: str = ""
+    """Of an ``error`` event that comes first."""
+
+
+class RelayRunner(SessionRunner):
+    """Drives one relayed session: ``run()`` as a page's session, ``forward()`` for each frame of the client.
+
+    A frame is recorded before it is sent on, and sent on before anything else is made of it. It leaves as it came,
+    unless the session's ``passage`` says otherwise.
+
+    The caller reads from the client only while ``full`` is false, else waits for ``room()``; when the client is gone
+    it calls ``client_left``.
+    """
+
+    tap: RelayTap
+
+    def __init__(
+        self,
+        dial: Callable[[], Awaitable[Upstream]],
+        tap: RelayTap,
+        context: tools.ToolContext,
+        client: Client,
+        *,
+        passage: Passage | None = None,
+        minted: dict[str, Any] | None = None,
+        limits: Limits | None = None,
+        paid: Callable[[float], None] = lambda dollars: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``minted``: the session the API is asked for first. ``paid`` is told of each response's US$."""
+        super().__init__(self._dial, tap, context, clock=clock)
+        self._connect = dial
+        self.client = client
+        self.passage = passage or Passage()
+        self.reader = self.passage.reader
+        self.minted = minted
+        self.limits = limits or Limits()
+        self.paid = paid
+        self.protocol = RealtimeProtocol(prefix=f"console_{secrets.token_hex(4)}_")
+        self.answers_calls = False  # they are the client's
+        self.ledger = Ledger(self.timeline, tap)
+        self.meter = self.ledger.meter
+        self.goodbye: Goodbye | None = None
+        self._early: list[str] = []
+        self._early_size = 0
+        self._dialled = asyncio.Event()
+        self._left: tuple[int, str] | None = None
+        self._delivering = False
+        self._last_frame = clock()
+
+    # ── The session's life ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Dial, carry frames until either side ends, let the other side know."""
+        if self._left is not None:  # it was gone before we began
+            self._finish("client", None, "")
+            return
+        watching = asyncio.create_task(self._watch_limits(), name="relay limits")
+        try:
+            await super().run()
+        finally:
+            watching.cancel()
+            self._dialled.set()  # whoever waits for room waits no longer
+
+    async def _dial(self) -> Upstream:
+        """Dial, unless the client has left already; what answers is known at once, so that nobody leaves it behind."""
+        if self._left is not None:
+            raise asyncio.CancelledError
+        self.upstream = await self._connect()
+        return self.upstream
+
+    async def flush(self) -> None:
+        """At the start, what the session is to begin with and what the client said meanwhile; then as ever."""
+        if self.upstream is not None and not self._dialled.is_set():
+            for raw in self.passage.openings(self.minted):
+                self.tap.record(self.timeline.event(parse(raw), "sent", "console"))
+                self.put(raw)
+            for raw in self._early:
+                self.put(raw)
+            self._early.clear()
+            self._dialled.set()
+        await super().flush()
+
+    async def close(self, code: int = 1000) -> None:
+        """End the session from here: both sides are told."""
+        self.goodbye = self.goodbye or Goodbye(code, _REASONS.get(code, ""))
+        if self._dialling is not None and self.upstream is None:
+            self.protocol.closing()
+            self._dialling.cancel()
+            return
+        if self._delivering:
+            await self.client.drop()  # it does not read: no goodbye would reach it
+        await super().close(code)
+
+    async def end(self, end: End, code: int) -> None:
+        """End the session because of a limit or a policy; the client gets an ``error`` event first."""
+        self.note("policy", end.message, {"code": end.code})
+        self.goodbye = Goodbye(code, end.message, end.code)
+        await self.close(code)
+
+    async def client_left(self, code: int, reason: str) -> None:
+        """The client has closed, or vanished (1006): so does the other side, in the same way."""
+        if self.protocol.state is CLOSED:
+            return
+        self._left, self._by = (code, reason), "client"
+        self.protocol.closing()
+        if self.upstream is None:
+            if self._dialling is not None:
+                self._dialling.cancel()
+            return
+        await self._dialled.wait()  # what was said meanwhile goes out first
+        if code == VANISHED:
+            self.upstream.abort()
+        else:
+            await self._drained()
+            await self.upstream.close(None if code == NO_CODE else code, reason)
+
+    async def _drained(self) -> None:
+        """What the client said before it left is still to reach the API, if that takes it at all."""
+        try:
+            async with asyncio.timeout(LET_GO):
+                while self.upstream is not None and self.upstream.full:
+                    await self.upstream.room()
+        except TimeoutError:
+            log.info("the API did not take what its client said last")
+
+    def _finish(self, by: str, code: int | None, reason: str) -> None:
+        if self.protocol.state is not CLOSED:
+            self.note("meter", self.meter.line(), self.meter.facts())
+        if self._left is not None:
+            left, reason = self._left
+            code = None if left == VANISHED else left
+        super()._finish(by, code, reason)
+
+    async def part(self) -> None:
+        """Tell the client how it ended, unless it was the client who ended it."""
+        if self._left is not None:
+            return
+        goodbye = self.goodbye
+        if self.failure is not None:
+            goodbye = Goodbye(UNREACHED, str(self.failure), "upstream_failed")
+        try:
+            async with asyncio.timeout(LET_GO):
+                if goodbye is not None:
+                    if goodbye.error_code:
+                        await self._tell(_error(goodbye.error_code, goodbye.reason))
+                    await self.client.close(goodbye.code, goodbye.reason)
+                elif self.upstream is None or self.upstream.close_code in (None, VANISHED):
+                    await self.client.drop()
+                else:
+                    code = self.upstream.close_code
+                    await self.client.close(None if code == NO_CODE else code, self.upstream.close_reason)
+        except (TimeoutError, NotConnected):
+            await self.client.drop()
+
+    async def _watch_limits(self) -> None:
+        """End the session when it is idle, or has lasted, for too long."""
+        while (due := self.limits.next_end(self.timeline.began, self._last_frame)) is not None:
+            at, end = due
+            if (wait := at - self.timeline.clock()) <= 0:
+                self._start(self.end(end, GOING), f"relay {end.code}")
+                return
+            await asyncio.sleep(wait)
+
+    # ── From the client ────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def full(self) -> bool:
+        """Whether the client must wait: the API has not answered yet, or it or the tap is slower than the client."""
+        if self.upstream is None:
+            return self._early_size > EARLY_LIMIT
+        return self.upstream.full or self.tap.behind
+
+    async def room(self) -> None:
+        """Wait until the client may go on, or the session is over."""
+        if self.upstream is None:
+            await self._dialled.wait()
+            return
+        began = perf_counter()
+        await self.upstream.room()
+        self.ledger.held_up("The API reads more slowly than the client sends", perf_counter() - began)
+        await self._written()
+
+    def forward(self, frame: str | bytes, arrived: float = 0.0) -> None:
+        """Record one frame of the client and send it on. ``arrived``: when it had come, in ``perf_counter`` seconds.
+
+        A binary frame is PCM16 24 kHz mono and becomes an append (contract, "The relay"). What comes after the end is
+        dropped: nobody is there to take it, and the log has been closed.
+        """
+        if self.protocol.state is CLOSED:
+            return
+        arrived = arrived or perf_counter()
+        self._last_frame = self.timeline.clock()
+        binary = isinstance(frame, bytes)
+        event = parse(_append(frame) if isinstance(frame, bytes) else frame)
+        if self.passage.sniff(event):
+            self._tell_notes()
+        if self.passage.transparent:
+            self._send_on(event.raw, self.ledger.sent(event, data={"binary": len(frame)} if binary else {}), arrived)
+            self.passage.client_sent(event)
+            self.protocol.others_sent(event)
+        else:
+            self._send_passed(event, arrived)
+        if binary:
+            self.meter.changed(event.size)
+        if self.player is not None:
+            self.player.overhear(event)
+
+    def _send_passed(self, event: Event, arrived: float) -> None:
+        """Send what a frame becomes on its way; where that is not what it was, each side's frame has a row."""
+        passed = self.passage.from_client(event)
+        if passed.frames == [event.raw]:
+            self._send_on(event.raw, self.ledger.sent(event), arrived)
+            self.protocol.others_sent(event)
+        else:
+            self.meter.changed(difference(event.raw, passed.frames))
+            refused = {"refused": passed.refusals[0].error["error"]["code"]} if passed.refusals else {}
+            pair = self.ledger.next_seq
+            self.ledger.sent(event, data=refused, pair=pair if passed.frames else None)
+            for told in map(parse, passed.frames):
+                self._send_on(told.raw, self.ledger.sent(told, leg="upstream", pair=pair), arrived)
+                self.protocol.others_sent(told)
+        for refusal in passed.refusals:
+            self._start(self._tell(refusal.error), "relay refuses")
+        self._tell_notes()
+
+    def _send_on(self, raw: str, entry: Entry, arrived: float) -> None:
+        if self._dialled.is_set():
+            if self.put(raw):
+                self.ledger.left(entry, arrived)
+        else:  # how long the API takes to answer is not what the console adds: not measured
+            self._early.append(raw)
+            self._early_size += entry.size
+
+    # ── From the API ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def carry(self, message: str | bytes) -> None:
+        """Record one frame of the API and send it on; then let it have its effects here."""
+        assert self.upstream is not None
+        arrived = self.upstream.arrived
+        self._last_frame = self.timeline.clock()
+        self.meter.waited(self.upstream.waiting)
+        # Binary frames are shown as text so that they can be seen, their bytes kept one to one; they leave as they came.
+        event = parse(message if isinstance(message, str) else message.decode("latin-1"))
+        if self.passage.transparent:
+            data = {} if isinstance(message, str) else {"binary": len(message)}
+            await self._deliver(message, self.ledger.received(event, data=data), arrived)
+        else:
+            await self._deliver_passed(message, event, arrived)
+        for told in self.in_ga(event):
+            self.follow(told)
+        if event.type == "response.done":
+            self._pay(event)
+        if self.tap.behind:
+            await self._written()
+
+    async def _written(self) -> None:
+        """Wait until the tap has caught up, or the session is over: what is not stored yet is held in memory."""
+        while self.tap.behind and self.protocol.state is not CLOSED:  # noqa: ASYNC110  (a thread works there)
+            await asyncio.sleep(LOOK_AGAIN)
+
+    async def _deliver_passed(self, message: str | bytes, event: Event, arrived: float) -> None:
+        """Deliver what a frame becomes on its way; where that is not what it was, each side's frame has a row."""
+        passed = self.passage.from_api(event)
+        if passed.frames == [event.raw]:
+            await self._deliver(message, self.ledger.received(event), arrived)
+        else:
+            self.meter.changed(difference(event.raw, passed.frames))
+            pair = self.ledger.next_seq if passed.frames else None
+            self.ledger.received(event, data={"withheld": passed.withheld} if passed.withheld else {}, pair=pair)
+            for frame in passed.frames:
+                await self._deliver(frame, self.ledger.received(parse(frame), leg="client", pair=pair), arrived)
+        self._tell_notes()
+
+    async def _deliver(self, frame: str | bytes, entry: Entry, arrived: float) -> None:
+        self._delivering = True
+        try:
+            await self.client.send(frame)
+        except NotConnected:
+            return  # how it left is told by whoever reads from it
+        finally:
+            self._delivering = False
+        self.ledger.left(entry, arrived)
+
+    async def _tell(self, event: dict[str, Any]) -> None:
+        """Send the client an event of ours, in its dialect."""
+        for raw in self.passage.to_client(event):
+            entry = self.ledger.received(parse(raw), origin="console", leg="client")
+            await self._deliver(raw, entry, perf_counter())
+
+    def _pay(self, event: Event) -> None:
+        """Count what a response cost, and end the session when the key's money is spent."""
+        response = event.data.get("response")
+        usage = response.get("usage") if isinstance(response, dict) else None
+        dollars = cost(str((self.protocol.session or {}).get("model") or ""), usage)
+        if not dollars:
+            return
+        self.paid(dollars)
+        if (guard := self.passage.guard) is not None:
+            guard.spend(dollars)
+            if end := guard.over(self.timeline.now_us() / 1e6):
+                self._start(self.end(end, POLICY), "relay spend")
+
+    # ── What the console does in it ────────────────────────────────────────────────────────────────────────────────
+
+    def as_spoken(self, frame: Outgoing) -> list[str]:
+        """An event of ours: its ids say so, and it goes in the API's dialect."""
+        return self.passage.to_api(json.loads(frame.raw))
+
+    async def send_text(self, text: str, played: Played | None) -> None:
+        """Say something in writing. What was heard of the answer before is known to the client alone."""
+        await super().send_text(text, None)
+
+    async def stopped(self, played: Played) -> None:
+        """A listener's loudspeaker was cut: nothing follows, for the client's is the one that counts."""
+
+    def _tell_notes(self) -> None:
+        for kind, sentence, facts in self.passage.notes_to_tell():
+            self.note(kind, sentence, facts)
+
+
+_REASONS = {1000: "closed on the console's page", RESTART: "the console is stopping"}
+
+
+def _error(code: str, message: str) -> dict[str, Any]:
+    """An ``error`` event of the relay's own, in the API's shape."""
+    error = {"type": "invalid_request_error", "code": code, "message": message, "param": None, "event_id": None}
+    return {"type": "error", "event_id": f"event_{secrets.token_hex(10)}", "error": error}
+
+
+def _append(pcm: bytes) -> str:
+    """Sound as the event that carries it."""
+    return f'{{"type":"input_audio_buffer.append","audio":"{b64encode(pcm).decode()}"}}'
