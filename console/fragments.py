@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.template.loader import render_to_string
 
-from console.forms import SessionSettingsForm
-from console.models import Entry, Preset, Session
+from console.models import Entry, Session
 from console.providers import providers
-from realtime import filters, lines
+from console.rail import failed
+from realtime import lines
 from realtime.endings import ending
 from realtime.items import Item
 from realtime.settings import Difference
-from realtime.upstream import Provider
 
-RAIL_LIMIT = 60
-"""Sessions in the rail; the library has all."""
 SHOWN_ITEMS = 300
 """Items of a conversation on the page; the newest."""
 LONGEST_TYPE = 39
 """Characters of a type in a row; of a longer one the end is shown, which tells more."""
 GLYPHS = {"sent": "→", "received": "←", "console": "="}
+
+
+OWN = {"browser": "page", "composer": "composer", "tool": "tool", "console": "console"}
+"""Origins of what the console itself puts into somebody else's session → the word for it."""
+WITHHELD = {
+    "console": "It answers what the console sent; the client does not get it.",
+    "policy": "The policy of the client's relay key withholds it.",
+    "translation": "The dialect the client speaks has no such event.",
+}
+"""Who kept a frame from the client → why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a row says of itself before its line."""
+
+    kind: str
+    text: str
+    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +62,31 @@ class Row:
     origin: str
     has_audio: bool
     masked: bool
+    pair: int | None
+    """Rows of one frame that was changed on its way have the same."""
+    marks: list[Mark]
 
 
-def row(entry: Entry, line: str, member: bool = False) -> Row:
-    """The row of a head, or of one member of a fold."""
+def marks(entry: Entry, relayed: bool) -> list[Mark]:
+    """What became of a frame in the relay, and whose it is if not the client's or the API's."""
+    found = []
+    if entry.pair is not None:
+        client = entry.leg == "client"
+        side = "the client's" if client else "the API's"
+        found.append(Mark("leg", "client" if client else "API", f"The frame as it was on {side} side of the relay"))
+    if relayed and entry.kind == "ev" and entry.origin in OWN:
+        found.append(Mark("origin", OWN[entry.origin], "Not the client's: the console put this into the session"))
+    if by := entry.data.get("withheld"):
+        found.append(Mark("withheld", f"withheld: {by}", WITHHELD.get(by, "The client does not get it.")))
+    if refused := entry.data.get("refused"):
+        found.append(Mark("refused", f"refused: {refused}", "The policy of the client's relay key does not let it pass."))
+    if (size := entry.data.get("binary")) is not None:
+        found.append(Mark("binary", f"binary {lines.size(size)}", "It travelled as a binary frame."))
+    return found
+
+
+def row(entry: Entry, line: str, member: bool = False, relayed: bool = False) -> Row:
+    """The row of a head, or of one member of a fold; ``relayed``: of somebody else's session."""
     count = 1 if member else entry.fold_count
     size = entry.size if member else entry.fold_size
     return Row(
@@ -68,6 +105,8 @@ def row(entry: Entry, line: str, member: bool = False) -> Row:
         origin=entry.origin,
         has_audio=entry.audio_ms > 0,
         masked=bool(entry.data.get("masked")),
+        pair=entry.pair,
+        marks=marks(entry, relayed),
     )
 
 
@@ -99,6 +138,24 @@ def member_rows(shown: Sequence[Row], earlier: int, later: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class DiffLine:
+    """One line of the two texts of a frame that was changed on its way."""
+
+    sign: str
+    """``-`` only in what came, ``+`` only in what left, ``…`` lines left out, a space for what both have."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a frame on its way through the relay."""
+
+    rows: list[tuple[str, int, str]]
+    """Who had it so, ``seq`` and type of each of its rows, in order."""
+    lines: list[DiffLine]
+
+
+@dataclass(frozen=True, slots=True)
 class EventPane:
     """One row in full (``_event.html``)."""
 
@@ -113,6 +170,8 @@ class EventPane:
     about: Row | None
     """For an error: the row of the event it answers."""
     facts: list[tuple[str, str]] = field(default_factory=list)
+    change: Change | None = None
+    """Of a frame that was changed on its way."""
 
 
 def event_pane(pane: EventPane) -> str:
@@ -152,45 +211,6 @@ def notice(entry: Entry, line: str) -> str:
 def problems(sentences: Sequence[str]) -> str:
     """What was wrong with a request."""
     return render_to_string("console/_problems.html", {"sentences": sentences})
-
-
-@dataclass(frozen=True, slots=True)
-class RailSession:
-    """One session in the list (``_session_list.html``)."""
-
-    session: Session
-    title: str
-    """Its name; empty when nobody gave it one: then the page shows when it began."""
-    started: str
-    glyph: str
-    failed: bool
-    duration: str
-
-
-def rail_session(session: Session) -> RailSession:
-    """A session as the rail and the library show it."""
-    return RailSession(
-        session=session,
-        title=session.label,
-        started=session.started_at.isoformat(),
-        glyph="●" if session.is_live else "!" if failed(session) else "○",
-        failed=failed(session),
-        duration=lines.seconds(session.duration_us / 1e6),
-    )
-
-
-def failed(session: Session) -> bool:
-    """Whether a session ended otherwise than it should."""
-    if session.is_live:
-        return False
-    by_us = session.close_by == "console" and session.close_code in lines.NORMAL_CLOSES
-    return not by_us and (session.close_code not in lines.NORMAL_CLOSES or session.close_code is None)
-
-
-def session_list(sessions: Iterable[Session], current: str = "", oob: bool = False) -> str:
-    """The rail's list."""
-    shown = [rail_session(session) for session in sessions]
-    return render_to_string("console/_session_list.html", {"sessions": shown, "current": current, "oob": oob})
 
 
 def ended(session: Session) -> str:
@@ -245,60 +265,29 @@ def tools(session: Session, memory: Mapping[str, str], weather: Mapping[str, Any
     }
 
 
-@dataclass(frozen=True)
-class ConsolePage:
-    """The console's page (``page.html``, ``_console.html``)."""
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """What a page does in a relayed session that runs here."""
 
-    session: Session | None
-    rows: list[Row]
-    sessions: list[RailSession]
-    providers: list[Provider]
-    hint: str
-    """Last characters of the key this browser has given; empty when it has not."""
-    settings: SessionSettingsForm
-    presets: list[Preset]
-    items: list[Item] | None
-    """None: fetched when somebody looks, or pushed while the session runs; folding a long one takes half a second."""
-    memory: dict[str, str]
-    weather: dict[str, Any] | None
-    differences: list[Difference]
-    mode: str
-    expires_at: int | None
-    trouble: str
-    total: int
-    """Rows there are, shown or not."""
+    withholds: bool
+    """Answers to what the page sends are kept from the client."""
+    answers_calls: bool
+    """Function calls are run and answered here."""
 
-    @property
-    def last_seq(self) -> int:
-        """What the rows shown go up to."""
-        return self.session.last_seq if self.session else 0
 
-    @property
-    def state(self) -> str:
-        """Where the session stands; idle when there is none."""
-        return self.session.status if self.session else Session.IDLE
+def relay_panels(session: Session, meter: str, acting: Acting | None) -> dict[str, str]:
+    """Whose session it is, what the console costs it, and what the page does in it: each for an out-of-band swap."""
+    view = {"session": session, "dialects": dialects_of(session), "meter": meter, "acting": acting, "oob": True}
+    names = {"who": "_who", "meter": "_meter", "acting": "_acting", "answering": "_answering"}
+    return {name: render_to_string(f"console/{template}.html", view) for name, template in names.items()}
 
-    @property
-    def failed(self) -> bool:
-        """Whether it ended otherwise than it should."""
-        return bool(self.session and failed(self.session))
 
-    @property
-    def ended(self) -> str:
-        """Why it is over."""
-        return ended(self.session) if self.session else ""
+def dialects_of(session: Session) -> str:
+    """What the client speaks, and what the API does if that is something else."""
+    provider = providers().get(session.provider)
+    spoken = provider.dialect if provider is not None else session.dialect
+    client, api = (NAMES.get(dialect, dialect) for dialect in (session.dialect, spoken))
+    return client if client == api else f"{client} → {api}"
 
-    @property
-    def memory_json(self) -> str:
-        """The memory as JSON."""
-        return to_json(self.memory)
 
-    @property
-    def filter_help(self) -> list[tuple[str, str]]:
-        """The filter's words and what each lets through."""
-        return [(words, meaning) for words, _, meaning in (line.partition(" — ") for line in filters.HELP)]
-
-    @property
-    def openai_ready(self) -> bool:
-        """Whether the real API can be called without asking for a key."""
-        return bool(self.hint) or any(p.name == "openai" and p.key for p in self.providers)
+NAMES = {"ga": "GA", "beta": "beta"}

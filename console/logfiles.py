@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 
 from django.db import transaction
+from msgspec.structs import replace
 
+from console.batches import Batch
 from console.models import Entry, Frame, Session
-from console.recorder import BATCH_ROWS, Batch
+from console.recorder import BATCH_ROWS
 from realtime.errors import InvalidLog
 from realtime.logs import jsonl
 from realtime.timeline import Folder
@@ -44,6 +45,8 @@ def _head(session: Session, audio: bool) -> jsonl.Head:
         model=session.model,
         dialect=session.dialect,
         audio="" if audio else "none",
+        client=session.client,
+        key_name=session.key_name,
     )
 
 
@@ -66,6 +69,8 @@ def store(lines: Iterable[bytes]) -> Session:
             source="import",
             provider=head.provider[:64],
             dialect=head.dialect[:8],
+            client=head.client[:128],
+            key_name=head.key_name[:80],
             started_at=head.started_at,
         )
         folder, last_us = Folder(), 0

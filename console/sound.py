@@ -30,7 +30,7 @@ def of_session(session: Session) -> Soundtrack:
 @lru_cache(maxsize=PLANS)
 def _plan(session_id: str, last_seq: int, duration_us: int) -> Soundtrack:
     types = (*AUDIO_FIELDS, *soundtrack.TOLD_BY, *soundtrack.NOTED_BY)
-    entries = Entry.objects.of(session_id).until(last_seq).filter(type__in=types).order_by("seq")
+    entries = Entry.objects.of(session_id).counting().until(last_seq).filter(type__in=types).order_by("seq")
     return soundtrack.plan(_told(entries), duration_us)
 
 

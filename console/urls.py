@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path
 
-from console.views import commands, events, files, keys, lists, pages, presets, settings
+from console.views import commands, events, files, keys, lists, pages, presets, relay_keys, relayed, settings, tokens
 
 urlpatterns = [
     # Pages
@@ -28,6 +28,8 @@ urlpatterns = [
     path("sessions/<str:session_id>/send", commands.send_event, name="send_event"),
     path("sessions/<str:session_id>/memory", commands.memory, name="memory"),
     path("sessions/<str:session_id>/disconnect", commands.disconnect, name="disconnect"),
+    path("sessions/<str:session_id>/withhold", relayed.withhold, name="withhold"),
+    path("sessions/<str:session_id>/answer-calls", relayed.answer_calls, name="answer_calls"),
     path("sessions/<str:session_id>/settings", settings.settings, name="settings"),
     path("sessions/<str:session_id>/rename", lists.rename, name="rename"),
     path("sessions/<str:session_id>/delete", lists.delete, name="delete"),
@@ -36,6 +38,14 @@ urlpatterns = [
     path("presets/save", presets.save_preset, name="save_preset"),
     path("presets/<int:preset_id>/apply", presets.apply_preset, name="apply_preset"),
     path("presets/<int:preset_id>/delete", presets.delete_preset, name="delete_preset"),
+    # The relay: its page, and what clients ask beside its WebSocket
+    path("relay/", relay_keys.relay_page, name="relay_page"),
+    path("relay/keys", relay_keys.make_key, name="make_key"),
+    path("relay/keys/<int:key_id>/revoke", relay_keys.revoke_key, name="revoke_key"),
+    path("api/realtime/ephemeral", tokens.ephemeral_door, name="ephemeral"),
+    path("realtime/token", tokens.token_door, name="token"),
+    *(path(f"{prefix}/<path:what>", tokens.rest_door) for prefix in tokens.PREFIXES),
+    *(path(prefix, tokens.rest_door) for prefix in tokens.PREFIXES),
     # Files, and what programs read
     path("sessions/import", files.import_log, name="import_log"),
     path("sessions/<str:session_id>/log.jsonl", files.log_jsonl, name="log_jsonl"),

@@ -9,14 +9,14 @@ from typing import Any
 
 from django.db.models import F, Q, Sum
 
-from console import fragments
+from console import fragments, live
 from console.models import Entry, Frame, Session
 from console.recorder import recorder
-from realtime import catalog, lines
+from realtime import lines
 from realtime.audio import AUDIO_FIELDS, join
 from realtime.conversation import Conversation, types_read
+from realtime.relaying import RelayRunner
 from realtime.settings import compare
-from realtime.soundtrack import in_item
 from realtime.timeline import is_stream
 from realtime.tools.memory import memory_of
 
@@ -26,8 +26,8 @@ PUSH_ROWS = 40
 """Rows rendered in one push; at ten pushes a second a viewer keeps up with 400 rows a second."""
 SNAPSHOT_ROWS = 200
 """Rows on a page as it opens. A viewer further behind than twice that gets the newest of them instead of each."""
-RAIL_EVERY = 2.0
-"""Seconds between two looks at the list of sessions."""
+METER_EVERY = 2.0
+"""Seconds between two looks at what the console costs a relayed session."""
 SPEECH = ("response.output_audio.delta", "response.audio.delta")
 LONGEST_PLACE = 18
 """Digits of a place in an address; no timeline is that long."""
@@ -46,6 +46,7 @@ def rows_of(entries: Sequence[Entry]) -> list[fragments.Row]:
     if not heads:
         return []
     session_id = entries[0].session_id
+    relayed = entries[0].session.relayed
     told = [e.seq for e in entries if e.kind == "ev" and e.type not in AUDIO_FIELDS]
     raws = {f.seq: f.raw for f in Frame.objects.filter(session_id=session_id, seq__in=told)}
     texts = _texts([e for e in entries if e.fold_count > 1 and e.type not in AUDIO_FIELDS])
@@ -57,7 +58,7 @@ def rows_of(entries: Sequence[Entry]) -> list[fragments.Row]:
             if is_stream(entry.type)
             else lines.line(told_entry)
         )
-        rows.append(fragments.row(entry, line))
+        rows.append(fragments.row(entry, line, relayed=relayed))
     return rows
 
 
@@ -113,55 +114,6 @@ def tools_until(session: Session, seq: int) -> tuple[dict[str, str], dict[str, A
     return memory, weather.data if weather else None
 
 
-ELIDED = 2000
-"""Characters of a string in the Event tab; longer ones (sound, mostly) are elided there and whole in the raw text."""
-
-
-def pane_of(entry: Entry) -> fragments.EventPane:
-    """One row in full, for the Event tab. Of a fold, its first member."""
-    frame = entry.frame()
-    raw = frame.raw
-    told = entry.to_entry(raw)
-    head = Entry.objects.of(entry.session_id).filter(seq=entry.row).first() or entry
-    row = rows_of([head])[0] if head.seq == entry.seq else fragments.row(entry, lines.line(told), member=True)
-    info = catalog.event(entry.type) if entry.kind == "ev" else None
-    answered = None
-    if told.event is not None and told.event.about:
-        sent = Entry.objects.of(entry.session_id).filter(direction="sent", event_id=told.event.about).first()
-        answered = rows_of([sent])[0] if sent else None
-    data = told.event.data if told.event else entry.data
-    return fragments.EventPane(
-        session_id=entry.session_id,
-        row=row,
-        meaning=info.meaning if info else "",
-        json=fragments.to_json(_elided(data)) if data else raw,
-        raw_length=len(raw),
-        has_audio=head.fold_audio_ms > 0 or bool(in_item(data)),
-        response_id=entry.response_id,
-        item_id=entry.item_id,
-        about=answered,
-        facts=_facts(entry, head),
-    )
-
-
-def _facts(entry: Entry, head: Entry) -> list[tuple[str, str]]:
-    facts = [("at", f"{entry.t_us / 1e6:.3f} s"), (entry.direction, f"by {entry.origin}")]
-    if entry.kind == "ev":
-        facts.append(("", lines.size(entry.size)))
-    if head.fold_count > 1:
-        facts.append(("all together", lines.size(head.fold_size)))
-    return facts
-
-
-def _elided(value: Any) -> Any:
-    """The same with very long strings cut: what is left tells what it is, the raw text has the rest."""
-    if isinstance(value, str) and len(value) > ELIDED:
-        return f"{value[:60]}… ({len(value):,} characters)"
-    if isinstance(value, dict):
-        return {key: _elided(inner) for key, inner in value.items()}
-    return [_elided(inner) for inner in value] if isinstance(value, list) else value
-
-
 def member_rows_of(entries: Sequence[Entry]) -> list[fragments.Row]:
     """A row for each of these entries by itself."""
     seqs = [e.seq for e in entries if e.type not in AUDIO_FIELDS]
@@ -199,7 +151,10 @@ class Watch:
     in_force: dict[str, Any] | None = None
     spoken: bool = False
     """The model has made sound: from then on its voice is locked, which the settings form must say."""
-    rail_due: float = 0.0
+    meter_due: float = 0.0
+    meter: str = ""
+    told: tuple[Any, ...] = ()
+    """What the panels were last made of."""
     live: bool = True
     """Whether more is to come."""
 
@@ -218,7 +173,7 @@ class Watch:
             rest.append(fragments.conversation_replaced(self.conversation.items))
         new, rows = self._rows(session)
         rest += self._items(new)
-        rest += [fragments.notice(e, self._line(e)) for e in new if _is_notice(e)]
+        rest += [fragments.notice(e, self._line(e)) for e in new if _is_notice(session, e)]
         rest += self._panels(session, new, first)
         return [message for message in (rows, "".join(rest)) if message]
 
@@ -267,15 +222,26 @@ class Watch:
             panels["in_force"] = fragments.in_force(differences, self.in_force is not None, self.spoken)
         if first or any(e.kind == "note" for e in new):
             panels |= fragments.tools(session, *tools_until(session, self.last_seq))
-        panels |= fragments.panels(session, expires_at(self.in_force), recorder.trouble)
-        panels["mode"] = fragments.mode(session, self.in_force)
-        if time.monotonic() >= self.rail_due or not session.is_live:
-            self.rail_due = time.monotonic() + RAIL_EVERY
-            sessions = Session.objects.newest_first()[: fragments.RAIL_LIMIT]
-            panels["rail"] = fragments.session_list(sessions, current=self.session_id, oob=True)
+        if session.relayed and (time.monotonic() >= self.meter_due or not session.is_live):
+            self.meter_due = time.monotonic() + METER_EVERY
+            self.meter = meter_of(session)
+        panels |= self._facts(session)
         changed = [html for name, html in panels.items() if self.shown.get(name) != html]
         self.shown |= panels
         return changed
+
+    def _facts(self, session: Session) -> dict[str, str]:
+        """The panels made of the session's own columns and of what is in force; none while those are the same."""
+        columns = [getattr(session, column.attname) for column in session._meta.concrete_fields]
+        acting = acting_in(session)
+        told = (columns, self.in_force, recorder.trouble, self.meter, acting)
+        if told == self.told:
+            return {}
+        self.told = told
+        panels = fragments.panels(session, expires_at(self.in_force), recorder.trouble)
+        if session.relayed:  # somebody else's: there is no microphone here whose mode could be chosen
+            return panels | fragments.relay_panels(session, self.meter, acting)
+        return panels | {"mode": fragments.mode(session, self.in_force)}
 
     def _line(self, entry: Entry) -> str:
         """What a notice says: the row's own line."""
@@ -287,7 +253,29 @@ def newest(rows: Any, limit: int) -> list[Entry]:
     return list(rows.order_by("-seq")[:limit])[::-1]
 
 
-def _is_notice(entry: Entry) -> bool:
-    """Whether the reader is told in a sentence of its own, not only by a row."""
-    # How a session ended stands above its timeline.
-    return entry.level == "error" and (entry.kind == "note" or entry.type == "error")
+def _is_notice(session: Session, entry: Entry) -> bool:
+    """Whether the reader is told in a sentence of its own, not only by a row. How a session ended stands above its
+    timeline; what the API has against somebody else's client is that client's business."""
+    if entry.level != "error":
+        return False
+    if entry.kind == "note" or entry.type != "error" or not session.relayed:
+        return entry.kind == "note" or entry.type == "error"
+    about = entry.frame().event.about
+    asked = Entry.objects.of(session).filter(direction="sent", event_id=about).exclude(origin="app")
+    return bool(about) and entry.leg == "upstream" and asked.exists()
+
+
+def meter_of(session: Session) -> str:
+    """What the console costs a relayed session, or has cost it; empty when that is not known."""
+    if not session.relayed:
+        return ""
+    if isinstance(runner := live.find(session.pk), RelayRunner):
+        return runner.meter.line()
+    note = Entry.objects.of(session).filter(kind="note", type="meter").order_by("-seq").first()
+    return note.text if note else ""
+
+
+def acting_in(session: Session) -> fragments.Acting | None:
+    """What pages do in a relayed session; None when it does not run here."""
+    runner = live.find(session.pk)
+    return fragments.Acting(runner.passage.withholds, runner.answers_calls) if isinstance(runner, RelayRunner) else None

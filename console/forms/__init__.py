@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from console.forms.base import ConsoleForm
-from console.forms.commands import MemoryForm, ModeForm, RenameForm, RowsForm, SayForm, SendForm, StartForm
+from console.forms.commands import MemoryForm, ModeForm, RenameForm, RowsForm, SayForm, SendForm, StartForm, SwitchForm
+from console.forms.relay import RelayKeyForm
 from console.forms.settings import PresetForm, SessionSettingsForm
 
 __all__ = [
-    "ConsoleForm", "MemoryForm", "ModeForm", "PresetForm", "RenameForm", "RowsForm", "SayForm", "SendForm", "SessionSettingsForm",
-    "StartForm",
+    "ConsoleForm", "MemoryForm", "ModeForm", "PresetForm", "RelayKeyForm", "RenameForm", "RowsForm", "SayForm", "SendForm",
+    "SessionSettingsForm", "StartForm", "SwitchForm",
 ]  # fmt: skip

@@ -100,6 +100,12 @@ class ModeForm(ConsoleForm):
         return {"audio": {"input": {"turn_detection": detection}}}
 
 
+class SwitchForm(ConsoleForm):
+    """On or off: a checkbox that is off is not posted."""
+
+    on = forms.BooleanField(required=False)
+
+
 class SendForm(ConsoleForm):
     """Any event, as JSON. Whether the API knows it is not checked: a debugger must be able to send nonsense."""
 

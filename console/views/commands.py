@@ -33,7 +33,8 @@ async def start_session(request: HttpRequest) -> HttpResponse:
     browser = await live.in_reader(lambda: request.session.session_key)
     key = keyring.key(browser, provider.name)
     if provider.needs_key and not (key or provider.key):
-        return problems(request, [f"{provider.name} needs a key: type one here, or set OPENAI_API_KEY in .env."])
+        variable = "AZURE_OPENAI_API_KEY" if provider.name == "azure" else "OPENAI_API_KEY"
+        return problems(request, [f"{provider.name} needs a key: type one here, or set {variable} in .env."])
     earlier = await live.in_reader(_earlier, form.cleaned_data["continues"])
     session = await live.start(
         live.Start(
@@ -63,28 +64,28 @@ def _earlier(session_id: str) -> dict[str, str]:
 async def say(request: HttpRequest, session_id: str) -> HttpResponse:
     """Say something in writing."""
     form = SayForm(request.POST)
-    return await _tell(request, session_id, form, lambda to: to.send_text(form.cleaned_data["text"], form.played()))
+    return await tell(request, session_id, form, lambda to: to.send_text(form.cleaned_data["text"], form.played()))
 
 
 @require_POST
 async def mode(request: HttpRequest, session_id: str) -> HttpResponse:
     """Take turns by hand, or let the API hear when somebody speaks. Only the change is sent."""
     form = ModeForm(request.POST)
-    return await _tell(request, session_id, form, lambda to: to.update_session(form.changes()))
+    return await tell(request, session_id, form, lambda to: to.update_session(form.changes()))
 
 
 @require_POST
 async def send_event(request: HttpRequest, session_id: str) -> HttpResponse:
     """Send any event as it was written; it need not be a right one."""
     form = SendForm(request.POST)
-    return await _tell(request, session_id, form, lambda to: to.send_event(form.cleaned_data["event"], "composer"))
+    return await tell(request, session_id, form, lambda to: to.send_event(form.cleaned_data["event"], "composer"))
 
 
 @require_POST
 async def memory(request: HttpRequest, session_id: str) -> HttpResponse:
     """Set or forget one thing the session remembers."""
     form = MemoryForm(request.POST)
-    return await _tell(request, session_id, form, lambda to: live.set_memory(to, form.cleaned_data["key"], form.value()))
+    return await tell(request, session_id, form, lambda to: live.set_memory(to, form.cleaned_data["key"], form.value()))
 
 
 @require_POST
@@ -95,7 +96,7 @@ async def disconnect(request: HttpRequest, session_id: str) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-async def _tell(
+async def tell(
     request: HttpRequest, session_id: str, form: ConsoleForm, act: Callable[[SessionRunner], Awaitable[None]]
 ) -> HttpResponse:
     """Find the session, validate, act, answer: 204, for the timeline shows the effect; what is wrong is said on the page."""

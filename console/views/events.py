@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
-from console import fragments, watch
+from console import fragments, panes, watch
 from console.forms import RowsForm
 from console.models import Entry, Session
 from realtime.errors import InvalidFilter
@@ -42,7 +42,7 @@ def event_detail(request: HttpRequest, session_id: str, seq: int) -> HttpRespons
     """One row in full, for the Event tab."""
     session = get_object_or_404(Session, pk=session_id)
     entry = get_object_or_404(Entry.objects.of(session), seq=seq)
-    return HttpResponse(fragments.event_pane(watch.pane_of(entry)))
+    return HttpResponse(fragments.event_pane(panes.pane_of(entry)))
 
 
 @require_GET

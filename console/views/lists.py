@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from console import fragments
+from console import rail, watch
 from console.forms import RenameForm
 from console.models import Entry, Frame, Session
 from console.views.answers import problems
@@ -22,7 +22,7 @@ LIST_LIMIT = 1000
 @require_GET
 def library(request: HttpRequest) -> HttpResponse:
     """Every session, newest first."""
-    sessions = [fragments.rail_session(session) for session in Session.objects.newest_first()[:LIST_LIMIT]]
+    sessions = [rail.rail_session(session) for session in Session.objects.newest_first()[:LIST_LIMIT]]
     return render(request, "console/library.html", {"sessions": sessions})
 
 
@@ -55,8 +55,7 @@ def _rail(request: HttpRequest) -> HttpResponse:
     """The list as it is now."""
     if not request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
         return HttpResponseRedirect(reverse("library"))
-    sessions = Session.objects.newest_first()[: fragments.RAIL_LIMIT]
-    return HttpResponse(fragments.session_list(sessions, current=request.POST.get("current", "")))
+    return HttpResponse(rail.drawn(rail.listed(request.POST.get("current", ""))))
 
 
 @require_GET
@@ -76,6 +75,7 @@ def session_json(request: HttpRequest, session_id: str) -> HttpResponse:
         "close": None if session.is_live else close,
         "duration_ms": round(session.duration_us / 1000),
         "session": session.in_force(),
+        "meter": watch.meter_of(session) or None,
     })  # fmt: skip
 
 
@@ -88,6 +88,8 @@ def _facts(session: Session) -> dict[str, Any]:
         "provider": session.provider,
         "model": session.model,
         "dialect": session.dialect,
+        "client": session.client,
+        "key_name": session.key_name,
         "status": session.status,
         "started_at": session.started_at.isoformat(),
         "ended_at": session.ended_at.isoformat() if session.ended_at else None,

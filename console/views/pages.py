@@ -7,11 +7,12 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET
 
-from console import fragments, live, watch
+from console import fragments, live, rail, watch
 from console.access import keyring
 from console.forms import SessionSettingsForm
 from console.forms.settings import ASKED_AT_START
 from console.models import Entry, Preset, Session
+from console.page import ConsolePage
 from console.providers import providers
 from console.recorder import recorder
 from realtime.settings import compare
@@ -37,10 +38,10 @@ def console_page(request: HttpRequest, session: Session | None) -> HttpResponse:
     in_force = session.in_force() if session else None
     memory, weather = watch.tools_until(session, session.last_seq) if session else ({}, None)
     runner = live.find(session.pk) if session else None
-    page = fragments.ConsolePage(
+    page = ConsolePage(
         session=session,
         rows=watch.rows_of(watch.newest(rows, watch.SNAPSHOT_ROWS)),
-        sessions=[fragments.rail_session(one) for one in Session.objects.newest_first()[: fragments.RAIL_LIMIT]],
+        rail=rail.listed(session.pk if session else ""),
         providers=list(providers().values()),
         hint=keyring.hint(request.session.session_key, "openai"),
         settings=SessionSettingsForm.of(session, bool(runner and runner.protocol.audio_spoken)),
@@ -53,6 +54,9 @@ def console_page(request: HttpRequest, session: Session | None) -> HttpResponse:
         expires_at=watch.expires_at(in_force),
         trouble=recorder.trouble,
         total=rows.count(),
+        address=request.build_absolute_uri("/").rstrip("/"),
+        meter=watch.meter_of(session) if session else "",
+        acting=watch.acting_in(session) if session else None,
     )
     template = "console/_console.html" if request.htmx else "console/page.html"  # type: ignore[attr-defined]
     return render(request, template, {"page": page})

@@ -375,6 +375,36 @@ class TestLoudspeaker:
         assert page.evaluate(send, True) == {}
 
 
+class TestListeningIn:
+    """Another voice beside the model's: that of a relayed session's client."""
+
+    def test_both_are_heard_and_one_is_cut(self, page: Page, stage: SoundStage) -> None:
+        """The client's sound plays beside the model's, counts as nothing heard of it, and goes on when that is cut."""
+        stage.say({"type": "client"}, tone(300, 3000))
+        becomes(page, "levels.some(({out}) => out > 0.05)")
+        assert played(page) is None
+        stage.say(announce("item_a"), tone(440, 2000), {"type": "client"}, tone(300, 100))
+        sounding(page)
+        stage.say({"type": "stop", "reason": "client"})
+        becomes(page, "voice.played() === null")
+        page.evaluate("levels.length = 0")
+        becomes(page, "levels.some(({out}) => out > 0.05)")
+
+    def test_a_page_that_listens_has_no_microphone(self, page: Page, stage: SoundStage) -> None:
+        """Neither the button nor voice detection sends a sound from a page that only listens."""
+        page.evaluate("""() => {
+            const link = document.querySelector("voice-link")
+            link.dataset.listenUrl = link.dataset.url = "/audio?listening"
+        }""")
+        becomes(page, "voice.state.link === 'open'")
+        until(lambda: stage.connections == 2, page, "the other socket is open")
+        page.evaluate("voice.setStreaming(true)")
+        page.get_by_role("button", name="Hold to talk").click(delay=200)
+        page.wait_for_timeout(200)
+        assert stage.heard == []
+        assert page.evaluate("voice.state.mic") == "off"
+
+
 class TestConnection:
     """The socket comes and goes."""
 

@@ -31,7 +31,7 @@ async def following(session_id: str, query: str = "after=0") -> AsyncIterator[We
 
 async def nudge(session_id: str) -> None:
     """Say that there is news."""
-    await get_channel_layer().group_send(timeline_group(session_id), {"type": "timeline.news"})
+    await get_channel_layer().group_send(timeline_group(session_id), {"type": "viewer.news"})
 
 
 async def rows_until(page: WebsocketCommunicator, last: int) -> list[int]:
@@ -142,12 +142,12 @@ async def test_a_little_behind(stage: Stage) -> None:
 
 
 async def test_what_stands_around_it(stage: Stage) -> None:
-    """State, settings in force, memory, rail and notices follow, each only when it has changed; markup stays text."""
+    """State, settings in force, memory and notices follow, each only when it has changed; markup stays text."""
     story = await told(1, status="ready")
     sid = story.session.pk
     async with following(sid, "after=1") as page:
         first = await page.receive_from(PATIENCE)
-        for part in ("conversation", "state", "in-force", "memory", "weather", "mode", "trouble", "session-list"):
+        for part in ("conversation", "state", "in-force", "memory", "weather", "mode", "trouble"):
             assert f'id="{part}"' in first, part
         story.note("memory", "", key="name", value="<i>Ada")
         story.note("problem", "<b>No.")

@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from console import fragments, live
+from console import live, rail
 from console.models import Session
 from tests.console.stage import IN_FORCE, Story
 
@@ -63,7 +63,7 @@ class TestThePages:
 
     def test_the_rail_is_short(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         """The rail holds the newest only; the library has all."""
-        monkeypatch.setattr(fragments, "RAIL_LIMIT", 2)
+        monkeypatch.setattr(rail, "RAIL_LIMIT", 2)
         for minutes in range(3):
             told(minutes, label=f"number-{minutes}")
         assert "number-0" not in client.get("/").content.decode()
@@ -80,7 +80,7 @@ class TestForPrograms:
         assert [session["id"] for session in sessions] == [second, first]
         assert sessions[0] | {"ended_at": None} == {
             "id": second, "label": "Olá", "source": "console", "provider": "simulator", "model": "gpt-realtime-2.1",
-            "dialect": "ga", "status": "closed", "started_at": "2026-11-20T10:01:00+00:00", "ended_at": None,
+            "dialect": "ga", "client": "", "key_name": "", "status": "closed", "started_at": "2026-11-20T10:01:00+00:00", "ended_at": None,
             "events": 2, "errors": 1,
         }  # fmt: skip
 

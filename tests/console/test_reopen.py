@@ -57,7 +57,7 @@ class TestAFinishedSession:
         assert "“It is sunny.”" in text
         assert 'data-live="false"' in text
         assert "<voice-link" not in text
-        assert "ws-connect" not in text
+        assert "/timeline\"" not in text  # nothing more comes
 
     def test_its_conversation(self, client: Client) -> None:
         """What was said, by whom, in order; the page asks for it when it is looked at."""

@@ -13,7 +13,9 @@ from django.test import Client
 
 from console import fragments, watch
 from console.models import Entry, Preset, Session
+from console.rail import Rail
 from console.recorder import recorder
+from tests.console.relayed_stage import RelayedStory
 from tests.console.stage import HTMX, Story
 from tests.console.test_change_settings import FULL, shown
 from tests.console.test_reopen import told
@@ -96,8 +98,12 @@ def test_every_template_with_what_it_is_given(client: Client, drawn: set[str], m
     running.note("tool", "", name="get_weather", ok=False, ms=5, arguments={}, output={"error": "No place."})
     running.store()
     fresh = Story(status="connecting")
-    addresses = ["/", "/sessions/", f"/presets/{Preset.objects.get().pk}/apply"]
-    for one in (story, running, fresh):
+    relayed = RelayedStory(label="kiosk", key_name="shop")
+    relayed.sides(("client", {"type": "a", "b": 1}), ("upstream", {"type": "a", "c": 2}))
+    relayed.note("meter", "added nothing")
+    relayed.store()
+    addresses = ["/", "/sessions/", "/relay/", f"/presets/{Preset.objects.get().pk}/apply"]
+    for one in (story, running, fresh, relayed):
         sid = one.session.pk
         addresses += [f"/sessions/{sid}/{what}" for what in ("", "rows", "rows?q=no:where", "conversation", "tools", "settings")]
         addresses += [f"/sessions/{sid}/events/{e.seq}/" for e in one.entries[-20:]]
@@ -107,14 +113,16 @@ def test_every_template_with_what_it_is_given(client: Client, drawn: set[str], m
             assert client.get(address, headers=headers).status_code in (200, 422), address
     posts: list[tuple[str, dict[str, str]]] = [
         ("/keys/", {"provider": "openai", "key": "sk-a-key-of-mine"}), ("/keys/", {"provider": "openai", "key": "x"}),
+        ("/relay/keys", {"name": "app", "minutes": "5"}), ("/relay/keys", {"name": "app"}),
         ("/keys/forget", {}), ("/presets/save", {**shown(FULL), "name": "loud"}), ("/presets/save", {"speed": "9"}),
         (f"/sessions/{story.session.pk}/rename", {"label": "Demo"}), (f"/sessions/{story.session.pk}/settings", {"speed": "9"}),
     ]  # fmt: skip
     assert b'class="unheard"' in client.get(f"/sessions/{running.session.pk}/conversation").content
     for address, fields in posts:
         client.post(address, fields, headers=HTMX)
-    for one in (story, running, fresh):
+    for one in (story, running, fresh, relayed):
         _push(one)
+    _list(fresh)
     every = {f"console/{file.name}" for file in Path(settings.BASE_DIR, "templates/console").glob("*.html")}
     assert every - drawn == set()
 
@@ -133,6 +141,18 @@ def _talk(story: Story) -> None:
     story.received("conversation.item.truncated", item_id="item_t0", content_index=0, audio_end_ms=100)
     story.received("conversation.item.input_audio_transcription.failed", item_id="item_t1", error={"message": "No."})
     story.received("conversation.item.deleted", item_id="item_t1")
+
+
+def _list(story: Story) -> None:
+    """Bring a list of sessions up to date: with one more, one that grew, one that is gone."""
+    listed = Rail(story.session.pk)
+    assert listed.news()
+    story.received("rate_limits.updated")
+    story.store()
+    more = Story(label="new", status="ready")
+    assert more.session.pk in listed.news()
+    more.session.delete()
+    assert listed.news()
 
 
 def _push(story: Story) -> None:

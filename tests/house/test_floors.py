@@ -10,29 +10,38 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOORS = [
     {"console.management"},
     {"console.asgi", "console.urls", "console.server"},
-    {"console.doors", "console.views"},
-    {"console.watch"},
+    {"console.doors", "console.views", "console.lifespan"},
+    {"console.panes"},
+    {"console.watch", "console.page"},
     {"console.fragments"},
+    {"console.rail"},
     {"console.forms"},
     {"console.lifecycle"},
-    {"console.live", "console.logfiles", "console.sound"},
-    {"console.recorder", "console.access", "console.providers", "console.migrations"},
-    {"console.admin"},
+    {"console.relays", "console.minting"},
+    {"console.admission"},
+    {"console.live", "console.logfiles", "console.sound", "console.preparing"},
+    {"console.recorder", "console.access", "console.providers", "console.relay_keys", "console.rest"}
+    | {"console.migrations", "console.sockets"},
+    {"console.admin", "console.batches"},
     {"console.models"},
-    {"console.settings", "console.static", "console.apps"},
+    {"console.settings", "console.static", "console.apps", "console.framing", "console.tls"}
+    | {"console.threads"},
     # ── Django ends here ──
     {"realtime.pytest_plugin"},
     {"realtime.simulator", "realtime.testing"},
+    {"realtime.relaying"},
     {"realtime.runner"},
-    {"realtime.upstream", "realtime.logs", "realtime.tools", "realtime.soundtrack"},
-    {"realtime.protocol", "realtime.conversation", "realtime.filters", "realtime.endings", "realtime.dialects"},
+    {"realtime.upstream", "realtime.logs", "realtime.tools", "realtime.soundtrack"}
+    | {"realtime.passage", "realtime.ledger", "realtime.limits"},
+    {"realtime.protocol", "realtime.conversation", "realtime.filters", "realtime.endings", "realtime.dialects"}
+    | {"realtime.policy", "realtime.ours"},
     {"realtime.lines", "realtime.calls"},
     {"realtime.timeline", "realtime.items"},
-    {"realtime.settings"},
-    {"realtime.catalog", "realtime.masking", "realtime.shapes"},
+    {"realtime.settings", "realtime.fixed"},
+    {"realtime.catalog", "realtime.masking", "realtime.shapes", "realtime.meter", "realtime.prices"},
     {"realtime.audio"},
     {"realtime.events"},
-    {"realtime.errors"},
+    {"realtime.errors", "realtime.wire"},
 ]
 """From top to bottom; a module imports from its own room and from floors below. docs/architecture.md draws the same."""
 

@@ -25,6 +25,8 @@ FORBIDDEN = {
     r"\b(TODO|FIXME|XXX)\b": "what is left to do is an issue, not a comment",
 }
 """What no file of ours contains, and why."""
+ALLOWED = {r"\bcsrf_exempt\b": ("console/views/tokens.py",)}
+"""Where it is written all the same: programs with keys ask there, and who has none is asked for the token in the view."""
 PLACES = [
     r"/(?:home|Users)/[a-z]",
     r"(?<![\w.])/(?:root|work|opt|tmp)/[a-z]",
@@ -169,8 +171,8 @@ def _tested(test: Path) -> bool:
 def test_never_written(pattern: str) -> None:
     """What endangers or confuses is nowhere in our code."""
     code = [path for path in ours() if path.suffix in (".py", ".html", ".js")]
-    found = [name_of(path) for path in code if re.search(pattern, path.read_text())]
-    assert not found, FORBIDDEN[pattern]
+    found = {name_of(path) for path in code if re.search(pattern, path.read_text())}
+    assert not found - set(ALLOWED.get(pattern, ())), FORBIDDEN[pattern]
 
 
 @pytest.mark.parametrize("pattern", PLACES)

@@ -4,12 +4,14 @@ import "./voice.js";
 import "./talk.js";
 import "./mute.js";
 import "./microphone-choice.js";
+import "./listen-in.js";
 import "./interrupt.js";
 import "./level.js";
 import "./weather-map.js";
 import "./session-player.js";
 import "./session-clock.js";
 import "./local-time.js";
+import "./copy.js";
 import "./event-json.js";
 import "./timeline.js";
 import "./panes.js";
@@ -20,21 +22,27 @@ const RECONNECTS = [1006, 1011, 1012, 1013]; // close codes after which htmx's h
 const FINAL = [1000, 1005, 4004]; // closed on purpose, or there is no such session
 const RETRY_DELAY = 1000; // milliseconds, after the other codes: a server that restarts says 1001
 
+let rail = null; // hx-ws's own socket of the list of sessions
+
 // Connecting says what the page has: what came meanwhile is sent, nothing is missed and nothing comes twice.
 htmx.createWebSocket = (url) => {
   const timeline = document.querySelector("event-timeline");
   const address = new URL(url, location.href);
-  if (timeline) {
+  if (timeline && address.pathname.endsWith("/timeline")) {
     address.searchParams.set("after", timeline.lastSeq);
     if (timeline.query) address.searchParams.set("q", timeline.query);
   }
   return new WebSocket(address);
 };
 
-document.addEventListener("htmx:wsOpen", ({ detail }) => {
+document.addEventListener("htmx:wsOpen", ({ detail, target }) => {
   showLink(true);
-  document.querySelector("event-timeline")?.connected(detail.socketWrapper);
+  if (target.id === "live") document.querySelector("event-timeline")?.connected(detail.socketWrapper);
+  if (target.id === "rail-link") rail = detail.socketWrapper;
 });
+
+// The list that came as an answer is not the one the server knows of: a new connection begins with it.
+document.addEventListener("htmx:afterSwap", ({ detail }) => detail.target.id === "session-list" && rail?.reconnect());
 
 document.addEventListener("htmx:wsClose", ({ detail, target }) => {
   const { code, reason } = detail.event;
@@ -77,6 +85,7 @@ function followState() {
   if (state !== "closed") return;
   page.dataset.live = "false";
   page.querySelector("voice-link")?.remove();
+  for (const part of page.querySelectorAll("listen-in, #bottom .reason")) part.remove();
   for (const control of page.querySelectorAll("#say :is(input, button), [data-open=compose], #mode input")) control.disabled = true;
 }
 

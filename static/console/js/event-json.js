@@ -1,5 +1,7 @@
 /** <event-json>: the JSON in its <pre> as a tree that folds; built of text nodes only, whatever the payload holds. */
 
+import { copied } from "./copy.js";
+
 const OPEN_DEPTH = 3; // levels that stand open
 const OPEN_CHILDREN = 40; // a longer object or list starts folded below the first level
 
@@ -73,10 +75,7 @@ document.addEventListener("click", async ({ target }) => {
       ? await (await fetch(button.dataset.url)).text()
       : (button.closest("[role=tabpanel]").querySelector("event-json").text ?? "");
   await navigator.clipboard.writeText(text);
-  const words = button.lastChild;
-  const before = words.textContent;
-  words.textContent = "Copied";
-  setTimeout(() => (words.textContent = before), 1200);
+  copied(button);
 });
 
 customElements.define("event-json", EventJson);

@@ -11,6 +11,7 @@ const KEYS = {
   "/": () => document.querySelector("#filter input")?.focus(),
   m: () => voice.mute(!voice.state.muted),
   e: () => document.querySelector("[data-open=compose]:enabled") && openDialog("compose"),
+  l: () => document.querySelector("listen-in button")?.click(),
   n: () => document.querySelector("#rail a[href='/']")?.click(),
   ...Object.fromEntries(Object.entries(TABS).map(([key, name]) => [key, () => showTab(name)])),
 };

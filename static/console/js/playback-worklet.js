@@ -8,14 +8,15 @@ const PATIENCE = 0.1; // seconds after which playing starts with less than that
 const FADE = 0.005; // seconds from full to silent: too short to be heard, long enough not to click
 const REPORT_EVERY = 0.02; // seconds between two positions
 
-/**
- * Told by port: `{track, samples: Int16Array}` to queue sound, `{track, end: true}` no more of it comes, `{cut: true}`
- * drop everything at once. Tells by port: `{time, track, consumed, sounding}` that by `time` on the context's clock,
- * give or take a quantum of 3 ms, `consumed` samples of `track` had left for the device; `{drained: track}`; `{level}`.
- */
-class Playback extends AudioWorkletProcessor {
+const OTHER_GAIN = 0.7; // of the client's voice, when listening in: the model's is what one came for
+const LAG = API_RATE; // samples the client's voice may wait: of what is older, silence is left out until it has caught up
+const SILENT = 330; // of 32768; quieter than -40 dB is no speech
+
+/** One voice: its queue, and what of it has been played. */
+class Lane {
   #resampler = new Resampler(API_RATE, sampleRate);
-  #loudness = new Loudness(sampleRate, (level) => this.port.postMessage({ level }));
+  #tell;
+  #live; // whether it must not fall behind
   #queue = []; // {track, samples}, in the order they came
   #queued = 0; // samples in the queue
   #tracks = new Map(); // track → {received, consumed, ended}
@@ -27,37 +28,34 @@ class Playback extends AudioWorkletProcessor {
   #fading = new Float32Array(0); // the last 5 ms of what was cut
   #reported = 0; // seconds on the context's clock
 
-  constructor() {
-    super();
-    this.port.onmessage = ({ data }) => {
-      if (data.cut) this.#cut();
-      else if (data.end) this.#end(data.track);
-      else this.#enqueue(data.track, data.samples);
-    };
+  /** @param {(message: object) => void} tell @param {boolean} live */
+  constructor(tell, live = false) {
+    this.#tell = tell;
+    this.#live = live;
   }
 
-  process(_inputs, [[out]]) {
+  /** Write what sounds now. */
+  play(out) {
     this.#render(out);
     this.#overlayFade(out);
-    this.#loudness.push(out);
     if (this.#playing && currentTime - this.#reported >= REPORT_EVERY) this.#report();
-    return true;
   }
 
-  #enqueue(track, samples) {
+  enqueue(track, samples) {
     const facts = this.#facts(track);
     facts.received += samples.length;
     this.#queue.push({ track, samples });
     this.#queued += samples.length;
   }
 
-  #end(track) {
+  /** No more of this track comes. */
+  end(track) {
     this.#facts(track).ended = true;
     this.#tellIfDrained(track);
   }
 
   /** Forget everything, but for the next 5 ms, which fade. */
-  #cut() {
+  cut() {
     const rest = new Float32Array(Math.round(FADE * sampleRate));
     if (this.#playing) this.#render(rest);
     this.#fading = rest.map((sample, i) => sample * (1 - i / rest.length));
@@ -106,6 +104,7 @@ class Playback extends AudioWorkletProcessor {
       piece.samples = piece.samples.subarray(samples.length);
       if (piece.samples.length === 0) this.#queue.shift();
       this.#queued -= samples.length;
+      if (this.#live && this.#queued > LAG && samples.every((sample) => Math.abs(sample) < SILENT)) continue;
       this.#tail = true;
       const sound = this.#resampler.push(fromPcm16(samples));
       this.#block = { track: piece.track, count: samples.length, sound, at: 0 };
@@ -138,7 +137,7 @@ class Playback extends AudioWorkletProcessor {
     if (!ended || consumed < received) return;
     this.#report();
     this.#tracks.delete(track);
-    this.port.postMessage({ drained: track });
+    this.#tell({ drained: track });
   }
 
   #report() {
@@ -147,7 +146,7 @@ class Playback extends AudioWorkletProcessor {
     const facts = this.#tracks.get(track);
     if (!facts) return;
     const within = sound.length ? (count * at) / sound.length : 0;
-    this.port.postMessage({ time: currentTime, track, consumed: facts.consumed + within, sounding: this.#playing });
+    this.#tell({ time: currentTime, track, consumed: facts.consumed + within, sounding: this.#playing });
   }
 
   #facts(track) {
@@ -159,6 +158,45 @@ class Playback extends AudioWorkletProcessor {
     const now = this.#fading.subarray(0, out.length);
     for (let i = 0; i < now.length; i++) out[i] += now[i];
     this.#fading = this.#fading.subarray(now.length);
+  }
+}
+
+/**
+ * Told by port: `{track, samples: Int16Array}` to queue sound, `{track, end: true}` no more of it comes, `{cut: true}`
+ * drop everything at once; `{other: Int16Array}` queues the client's sound, which is heard beside it and is not cut, but
+ * for `{cut: true, other: true}`. Tells by port: `{time, track, consumed, sounding}` that by `time` on the context's
+ * clock, give or take a quantum of 3 ms, `consumed` samples of `track` had left for the device; `{drained: track}`;
+ * `{level}`.
+ */
+class Playback extends AudioWorkletProcessor {
+  #loudness = new Loudness(sampleRate, (level) => this.port.postMessage({ level }));
+  #model = new Lane((message) => this.port.postMessage(message));
+  #client = null; // made when there is something to hear of it
+  #mixed = new Float32Array(128);
+
+  constructor() {
+    super();
+    this.port.onmessage = ({ data }) => {
+      if (data.cut) {
+        this.#model.cut();
+        if (data.other) this.#client?.cut();
+      } else if (data.other) (this.#client ??= new Lane(() => {}, true)).enqueue(0, data.other);
+      else if (data.end) this.#model.end(data.track);
+      else this.#model.enqueue(data.track, data.samples);
+    };
+  }
+
+  process(_inputs, [[out]]) {
+    this.#model.play(out);
+    if (this.#client) this.#mix(out);
+    this.#loudness.push(out);
+    return true;
+  }
+
+  #mix(out) {
+    if (this.#mixed.length !== out.length) this.#mixed = new Float32Array(out.length);
+    this.#client.play(this.#mixed);
+    for (let i = 0; i < out.length; i++) out[i] = Math.max(-1, Math.min(1, out[i] + OTHER_GAIN * this.#mixed[i]));
   }
 }
 

@@ -6,6 +6,8 @@ const QUEUE_LIMIT = API_RATE * 600; // samples: ten minutes of sound waiting, 29
 const REMEMBERED_CUTS = 100; // responses and items that were cut; what is still under way of them is dropped
 const LATENCY_LIMIT = 1; // second; no device is slower, but some browsers report nonsense
 
+const CLIENT = -1; // in place of a track's number
+
 /** @typedef {{item_id: string, content_index: number, played_ms: number}} Played what was heard of an item */
 
 export class Speaker {
@@ -13,7 +15,7 @@ export class Speaker {
   #node;
   #tell;
   #tracks = new Map(); // number → {item_id, content_index, response_id, received, consumed, ended, full}
-  #current = null; // the number of the track the next sound belongs to
+  #current = null; // the number of the track the next sound belongs to, or CLIENT
   #count = 0;
   #reports = []; // the worklet's last positions, the newest last
   #cut = new Set();
@@ -56,8 +58,17 @@ export class Speaker {
     if (!known) this.#tracks.set(this.#current, { item_id, content_index, response_id, ...facts });
   }
 
-  /** @param {ArrayBuffer} pcm PCM16 of 24 kHz for the item announced last; given away */
+  /** The sound that follows belongs to the client of a session that is listened in on. */
+  client() {
+    this.#current = CLIENT;
+  }
+
+  /** @param {ArrayBuffer} pcm PCM16 of 24 kHz of whoever was announced last; given away */
   sound(pcm) {
+    if (this.#current === CLIENT) {
+      this.#post({ other: new Int16Array(pcm, 0, pcm.byteLength >> 1) }, [pcm]);
+      return;
+    }
     const track = this.#tracks.get(this.#current);
     if (!track || track.full) return;
     const samples = new Int16Array(pcm, 0, pcm.byteLength >> 1);
@@ -116,7 +127,7 @@ export class Speaker {
     for (const id of [...this.#cut].slice(0, -REMEMBERED_CUTS)) this.#cut.delete(id);
     this.#tracks.clear();
     this.#reports = [];
-    this.#current = null;
+    if (this.#current !== CLIENT) this.#current = null;
     this.#post({ cut: true });
     this.#tell.playing(false);
     return played;
@@ -125,6 +136,7 @@ export class Speaker {
   /** Start afresh for another session. */
   forget() {
     this.stop(false);
+    this.#post({ cut: true, other: true });
     this.#cut.clear();
   }
 

@@ -260,6 +260,7 @@ class EventTimeline extends HTMLElement {
       if (row.dataset.t === undefined) continue;
       const before = Number(row.previousElementSibling?.dataset.t ?? row.dataset.t);
       row.firstElementChild.textContent = timeText(this.#mode, Number(row.dataset.t), { before, selected, started });
+      if (row.dataset.pair) join(row);
     }
   }
 
@@ -376,6 +377,16 @@ class EventTimeline extends HTMLElement {
   /** The rows themselves, without what an open one has under it. */
   get #rows() {
     return [...this.#body.children].filter((row) => row.id);
+  }
+}
+
+/** Rows of one frame that was changed on its way stand together: `data-joint` says which end of them this one is. */
+function join(row) {
+  for (const one of [row.previousElementSibling, row, row.nextElementSibling]) {
+    if (one?.dataset.pair !== row.dataset.pair) continue;
+    const above = one.previousElementSibling?.dataset.pair === row.dataset.pair;
+    const below = one.nextElementSibling?.dataset.pair === row.dataset.pair;
+    one.dataset.joint = above ? (below ? "middle" : "end") : below ? "start" : "none";
   }
 }
 

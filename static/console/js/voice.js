@@ -60,6 +60,11 @@ class Voice {
     for (const gesture of GESTURES) document.addEventListener(gesture, () => this.#wake(), { capture: true });
   }
 
+  /** @param {string} url of an audio socket @returns {boolean} whether it is open, or tried again once lost */
+  serves(url) {
+    return this.#url === url;
+  }
+
   /** As `voice:state` tells it. */
   get state() {
     return { ...this.#state };
@@ -80,7 +85,7 @@ class Voice {
 
   /** The talk button goes down: fall silent, then send what the microphone hears, asking for it first if need be. */
   async talkStart() {
-    if (this.#held) return;
+    if (this.#held || this.#listening) return;
     if (!this.#link?.open) return this.#problem("Not connected: nobody would hear you.");
     if (this.#state.muted) return this.#problem("The microphone is muted. Unmute it to talk.");
     const hold = (this.#held = { started: false });
@@ -117,7 +122,7 @@ class Voice {
 
   /** @param {boolean} streaming true sends what the microphone hears all the time, as voice detection needs it */
   setStreaming(streaming) {
-    if (streaming === this.#streaming) return;
+    if (streaming === this.#streaming || this.#listening) return;
     this.#streaming = streaming;
     if (streaming) this.#stream();
     else if (!this.#held) this.#ending = this.#microphone.stop();
@@ -166,6 +171,11 @@ class Voice {
     });
   }
 
+  /** Whether it is somebody else's session, which never gets a sound from here. */
+  get #listening() {
+    return "listenUrl" in (this.#element?.dataset ?? {});
+  }
+
   #hangUp() {
     this.#url = "";
     if (!this.#link) return;
@@ -192,6 +202,7 @@ class Voice {
 
   #hear(message) {
     if (message.type === "item") this.#speaker.item(message);
+    else if (message.type === "client") this.#speaker.client();
     else if (message.type === "end") this.#speaker.end(message.item_id);
     else if (message.type === "stop") this.#link.tell({ type: "stopped", ...this.#cut(false) });
     else if (message.type === "mode") this.setStreaming(message.vad);
@@ -262,7 +273,10 @@ function tell(type, detail) {
 
 export const voice = new Voice();
 
-/** `<voice-link data-url data-capture-worklet data-playback-worklet>`: which session the page's voice serves. */
+/**
+ * `<voice-link data-url data-capture-worklet data-playback-worklet>`: which session the page's voice serves. With
+ * `data-listen-url` it is somebody else's session: the microphone stays off, and `<listen-in>` sets `data-url`.
+ */
 class VoiceLink extends HTMLElement {
   static observedAttributes = ["data-url"];
 

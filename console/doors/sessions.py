@@ -1,0 +1,34 @@
+"""One viewer's list of sessions: it follows them all, a row at a time, whatever else the page shows."""
+
+from __future__ import annotations
+
+from console.access import query
+from console.doors.viewer import Viewer
+from console.lifecycle import RAIL_GROUP
+from console.rail import Rail
+
+PUSH_EVERY = 2.0
+"""Seconds between two pushes to one viewer."""
+LOOK_EVERY = 20.0
+"""Seconds after which it looks by itself: another tab may have renamed or deleted a session, which nudges nobody."""
+
+
+class SessionsConsumer(Viewer):
+    """Keep one browser's list of sessions up to date. The address may name the session on its page: ``?current=ID``."""
+
+    every = PUSH_EVERY
+
+    async def connect(self) -> None:
+        """Accept, and begin to show."""
+        self.rail = Rail(query(self.scope, "current"))
+        await self.accept()
+        await self.begin(RAIL_GROUP)
+
+    def look(self) -> list[str]:
+        """What is new in the list."""
+        news = self.rail.news()
+        return [news] if news else []
+
+    def patience(self) -> float:
+        """Nudges come whenever something is recorded."""
+        return LOOK_EVERY
