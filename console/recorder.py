@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from operator import itemgetter
 
 from django.db import DatabaseError, DataError, IntegrityError, connection
@@ -118,9 +117,9 @@ class Recorder:
                     self._wait(gather, quiet > REST_AFTER)
                 told, before, taken = self._take(), taken, time.monotonic()
                 pressed = len(told) == BATCH_ROWS and taken - before < PRESSED
+                quiet = 0 if told else quiet + 1
                 sessions = self._store(told, hurry=self._stopping or pressed or len(self._queue) >= BATCH_ROWS)
                 gather = min(FLUSH_AFTER + FLUSH_MORE * sessions, FLUSH_MOST)
-                quiet = 0 if told else quiet + 1
         finally:
             connection.close()
 
@@ -129,6 +128,7 @@ class Recorder:
         sessions: set[str] = set()
         for part in [told] if hurry else _apart(told):
             batch, size = self._batch(part, hurry)
+            part.clear()  # their frames are held by the batch alone, which is gone as soon as it is written
             self._write(batch)
             self._done += size
             if batch.sessions:
@@ -211,14 +211,12 @@ class Recorder:
 
 
 def _apart(told: list[Told]) -> Iterator[list[Told]]:
-    """Several small transactions in place of one, each session in one of them."""
-    part: list[Told] = []
-    for _, group in groupby(told, itemgetter(0)):
-        part += group
-        if len(part) >= SMALL_ROWS:
-            yield part
-            part = []
-    if part:
+    """Several small transactions in place of one, each session in one of them. What is told is used up on the way."""
+    told.reverse()
+    while told:
+        part = [told.pop()]
+        while told and (len(part) < SMALL_ROWS or told[-1][0] == part[-1][0]):
+            part.append(told.pop())
         yield part
 
 

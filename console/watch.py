@@ -26,6 +26,8 @@ PUSH_ROWS = 40
 """Rows rendered in one push; at ten pushes a second a viewer keeps up with 400 rows a second."""
 SNAPSHOT_ROWS = 200
 """Rows on a page as it opens. A viewer further behind than twice that gets the newest of them instead of each."""
+PANELS_EVERY = 0.5
+"""Seconds between two looks at the panels while nothing but deltas comes: of those only the counts change."""
 METER_EVERY = 2.0
 """Seconds between two looks at what the console costs a relayed session."""
 SPEECH = ("response.output_audio.delta", "response.audio.delta")
@@ -151,6 +153,7 @@ class Watch:
     in_force: dict[str, Any] | None = None
     spoken: bool = False
     """The model has made sound: from then on its voice is locked, which the settings form must say."""
+    panels_due: float = 0.0
     meter_due: float = 0.0
     meter: str = ""
     told: tuple[Any, ...] = ()
@@ -216,14 +219,18 @@ class Watch:
         panels = {}
         spoke = not self.spoken and any(e.type in SPEECH for e in new)
         self.spoken = self.spoken or spoke
+        now = time.monotonic()
+        if new and not (first or spoke) and now < self.panels_due and all(is_stream(e.type) for e in new):
+            return []
+        self.panels_due = now + PANELS_EVERY
         if first or spoke or any(e.type.startswith("session.") for e in new):
             self.in_force = session.in_force()
             differences = compare(session.asked(), self.in_force)
             panels["in_force"] = fragments.in_force(differences, self.in_force is not None, self.spoken)
         if first or any(e.kind == "note" for e in new):
             panels |= fragments.tools(session, *tools_until(session, self.last_seq))
-        if session.relayed and (time.monotonic() >= self.meter_due or not session.is_live):
-            self.meter_due = time.monotonic() + METER_EVERY
+        if session.relayed and (now >= self.meter_due or not session.is_live):
+            self.meter_due = now + METER_EVERY
             self.meter = meter_of(session)
         panels |= self._facts(session)
         changed = [html for name, html in panels.items() if self.shown.get(name) != html]

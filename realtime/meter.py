@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self._counts: dict[Way, list[int]] = {"sent": [0] * _SLOTS, "received": [0] * _SLOTS}
+        self._counts: dict[Way, array[int]] = {"sent": array("I", bytes(4 * _SLOTS)), "received": array("I", bytes(4 * _SLOTS))}
         self._longest: dict[Way, int] = {"sent": 0, "received": 0}
         self.changed_frames = 0
         """Frames that left otherwise than they came."""

@@ -27,6 +27,8 @@ OPEN_TIMEOUT = 20.0
 """Seconds for DNS, TCP, TLS and the handshake together. OpenAI answers within about 6 s even when it refuses."""
 PING_INTERVAL = 20.0
 """Seconds, as the API itself pings."""
+CLOSE_TIMEOUT = 3.0
+"""Seconds the other side has to answer a goodbye; less than a console that stops has for all of it."""
 WRITE_LIMIT = 256 * 1024
 """Bytes that may wait to be sent before whoever sends has to."""
 PING_TIMEOUT = 20.0
@@ -176,7 +178,7 @@ class WebSocketUpstream:
             self._note_close()
 
     async def close(self, code: int | None = 1000, reason: str = "") -> None:
-        """Say goodbye; waits for the answer at most websockets' own close timeout."""
+        """Say goodbye; waits for the answer at most CLOSE_TIMEOUT."""
         self.closed_by = "console"
         if code is None:
             with contextlib.suppress(ConnectionClosed):
@@ -242,6 +244,7 @@ async def dial(provider: Provider, model: str, key: str = "", passing: Passing |
             max_size=MESSAGE_LIMIT,
             compression=None,  # speech does not compress; deflate costs about 100 µs a delta
             open_timeout=OPEN_TIMEOUT,
+            close_timeout=CLOSE_TIMEOUT,
             ping_interval=PING_INTERVAL,
             ping_timeout=PING_TIMEOUT if passing is None else None,
             ssl=_tls() if url.startswith("wss:") else None,

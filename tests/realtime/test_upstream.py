@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -186,3 +187,20 @@ async def test_an_address_that_is_none_is_said_in_words() -> None:
     """A provider address with another scheme is named as what it is."""
     with pytest.raises(Unreachable, match="not a WebSocket address"):
         await dial(Provider("custom", "ftp://example/v1"), "m")
+
+
+async def test_a_goodbye_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing does not wait for ever: after CLOSE_TIMEOUT the connection is given up."""
+    monkeypatch.setattr("realtime.upstream.CLOSE_TIMEOUT", 0.05)
+    awake = asyncio.Event()
+
+    async def sleeps(connection: ServerConnection) -> None:
+        connection.transport.pause_reading()
+        await awake.wait()
+
+    async with api(sleeps) as provider:
+        upstream = await dial(provider, "m")
+        async with asyncio.timeout(5):
+            await upstream.close()
+        assert upstream.socket.state.name == "CLOSED"
+        awake.set()
