@@ -197,6 +197,7 @@ async def test_a_goodbye_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) ->
     async def sleeps(connection: ServerConnection) -> None:
         connection.transport.pause_reading()
         await awake.wait()
+        connection.transport.abort()
 
     async with api(sleeps) as provider:
         upstream = await dial(provider, "m")
