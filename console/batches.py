@@ -17,6 +17,8 @@ from realtime import timeline as engine
 
 _encode = DjangoJSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
+BATCH_ROWS = 500
+"""Entries of one transaction."""
 ENTRY_COLUMNS = (
     "session_id", "seq", "t_us", "kind", "direction", "leg", "origin", "type", "level", "event_id", "response_id",
     "item_id", "text", "data", "pair", "row", "size", "audio_ms", "added_us", "fold_count", "fold_size", "fold_audio_ms",
@@ -152,7 +154,10 @@ class Batch:
             )
             for session_id, summary in self.sessions.items():
                 if summary.changes:
-                    Session.objects.filter(pk=session_id).update(**summary.changes)
+                    sessions = Session.objects.filter(pk=session_id)
+                    if summary.changes.get("status", Session.CLOSED) != Session.CLOSED:
+                        sessions = sessions.live()  # what was closed meanwhile, as a console that was killed left it, stays so
+                    sessions.update(**summary.changes)
 
     def drop_deleted(self) -> set[str]:
         """Leave out sessions that are no longer there, and return their ids: their rows have nowhere to be kept."""

@@ -220,13 +220,19 @@ def ended(session: Session) -> str:
 
 def panels(session: Session, expires_at: int | None, trouble: str) -> dict[str, str]:
     """Top bar, end banner, mode, trouble: each for an out-of-band swap, by name."""
-    view = {"session": session, "failed": failed(session), "ended": ended(session), "expires_at": expires_at, "oob": True}
+    view = {"session": session, "failed": failed(session), "ended": ended(session), "oob": True}
     return {
-        "state": render_to_string("console/_state.html", view),
+        "state": state(session, expires_at),
         "connect": _connect(session, view),
         "ended": render_to_string("console/_ended.html", view),
         "trouble": render_to_string("console/_trouble.html", {"trouble": trouble, "oob": True}),
     }
+
+
+def state(session: Session, expires_at: int | None) -> str:
+    """How a session stands, for how long, and how much has happened in it."""
+    view = {"session": session, "failed": failed(session), "ended": ended(session), "expires_at": expires_at, "oob": True}
+    return render_to_string("console/_state.html", view)
 
 
 def _connect(session: Session, view: dict[str, Any]) -> str:

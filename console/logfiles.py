@@ -9,9 +9,8 @@ from itertools import islice
 from django.db import transaction
 from msgspec.structs import replace
 
-from console.batches import Batch
+from console.batches import BATCH_ROWS, Batch
 from console.models import Entry, Frame, Session
-from console.recorder import BATCH_ROWS
 from realtime.errors import InvalidLog
 from realtime.logs import jsonl
 from realtime.timeline import Folder

@@ -83,7 +83,7 @@ class Session(models.Model):
 
     def in_force(self) -> dict[str, Any] | None:
         """The session object of the last session.created or session.updated, in GA's shape; None before the first."""
-        told = Entry.objects.of(self).counting().filter(type__in=("session.created", "session.updated"))
+        told = Entry.objects.of(self).of_types("session.created", "session.updated").counting()
         entry = told.order_by("-seq").first()
         session = entry.frame().event.data.get("session") if entry else None
         return shapes.in_ga(session) if isinstance(session, dict) else None
@@ -91,7 +91,7 @@ class Session(models.Model):
     def asked(self) -> dict[str, Any]:
         """All sent session.update merged: what was asked for, whether it was granted or not."""
         asked: dict[str, Any] = {}
-        sent = Entry.objects.of(self).counting().filter(type="session.update", direction="sent")
+        sent = Entry.objects.of(self).of_types("session.update").counting().filter(direction="sent")
         for entry in sent.order_by("seq"):
             update = entry.frame().event.data.get("session")
             if isinstance(update, dict):
@@ -130,6 +130,10 @@ class EntryQuerySet(models.QuerySet["Entry"]):
     def rows(self) -> Self:
         """Heads only: one per row of the timeline."""
         return self.filter(row=F("seq"))
+
+    def of_types(self, *types: str) -> Self:
+        """Those of these types, which are no stream's: so each is a row of its own, and only rows are indexed by type."""
+        return self.rows().filter(type__in=types)
 
     def counting(self) -> Self:
         """Without the client's row of a frame that was changed on its way: what the API said and was told."""
@@ -194,7 +198,7 @@ class Entry(models.Model):
         indexes = [
             models.Index(fields=["session", "seq"], name="entry_rows", condition=Q(row=F("seq"))),
             models.Index(fields=["session", "row", "seq"], name="entry_members"),
-            models.Index(fields=["session", "type", "seq"], name="entry_types"),
+            models.Index(fields=["session", "type", "seq"], name="entry_types", condition=Q(row=F("seq"))),
         ]
 
     def __str__(self) -> str:

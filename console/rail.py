@@ -8,7 +8,7 @@ from typing import Any
 
 from django.template.loader import render_to_string
 
-from console.models import Session
+from console.models import Session, SessionQuerySet
 from realtime import lines
 
 RAIL_LIMIT = 60
@@ -23,6 +23,8 @@ MOST_MOVES = 40
 class RailSession:
     """One session in the list (``_session.html``)."""
 
+    id: str
+    """Of its element."""
     session: Session
     title: str
     """Its name; empty when nobody gave it one: then the page shows when it began."""
@@ -32,13 +34,10 @@ class RailSession:
     duration: str
     current: bool = False
     """Whether it is the one on the page."""
+    values: tuple[Any, ...] = ()
+    """The session's columns it was made of."""
 
     template = "console/_session.html"
-
-    @property
-    def id(self) -> str:
-        """Of its element."""
-        return f"session-{self.session.pk}"
 
     @property
     def what(self) -> str:
@@ -77,9 +76,14 @@ class RailGroup:
 RailRow = RailSession | RailGroup
 
 
-def rail_session(session: Session, current: str = "") -> RailSession:
-    """A session as the rail and the library show it."""
+COLUMNS = tuple(column.attname for column in Session._meta.concrete_fields)
+"""Of a session, its id first."""
+
+
+def rail_session(session: Session, current: str = "", values: tuple[Any, ...] = ()) -> RailSession:
+    """A session as the rail and the library show it; ``values``: its columns."""
     return RailSession(
+        id=f"session-{session.pk}",
         session=session,
         title=session.label,
         started=session.started_at.isoformat(),
@@ -87,13 +91,28 @@ def rail_session(session: Session, current: str = "") -> RailSession:
         failed=failed(session),
         duration=lines.seconds(session.duration_us / 1e6),
         current=session.pk == current,
+        values=values,
     )
 
 
-def listed(current: str = "") -> list[RailRow]:
-    """The rail's rows: what is live, then what was."""
-    live = [rail_session(one, current) for one in Session.objects.live().newest_first()[:LIVE_LIMIT]]
-    over = [rail_session(one, current) for one in Session.objects.over().newest_first()[:RAIL_LIMIT]]
+def listed(current: str = "", known: dict[str, RailSession] | None = None) -> list[RailRow]:
+    """The rail's rows: what is live, then what was. ``known``: rows as they were listed last, by session; those that are
+    still the same are taken from there, all of them are put there."""
+    known = {} if known is None else known
+    before = dict(known)
+    known.clear()
+
+    def rows(sessions: SessionQuerySet, limit: int) -> list[RailSession]:
+        found = []
+        for values in sessions.newest_first().values_list(*COLUMNS)[:limit]:
+            row = before.get(values[0])
+            if row is None or row.values != values:
+                row = rail_session(Session.from_db("default", COLUMNS, values), current, values)
+            known[values[0]] = row
+            found.append(row)
+        return found
+
+    live, over = rows(Session.objects.live(), LIVE_LIMIT), rows(Session.objects.over(), RAIL_LIMIT)
     if not live:
         return list(over)
     earlier = [RailGroup("session-group-over", "Earlier")] if over else []
@@ -141,10 +160,11 @@ class Rail:
         self.current = current
         self.shown: dict[str, RailRow] | None = None
         """Rows as the page has them, by the id of their element; None before the first look."""
+        self._known: dict[str, RailSession] = {}
 
     def news(self) -> str:
         """A message that brings the list up to date; empty when it is."""
-        rows = listed(self.current)
+        rows = listed(self.current, self._known)
         before, self.shown = self.shown, {row.id: row for row in rows}
         if not rows or not before:
             return "" if before == self.shown else drawn(rows, oob=True)
@@ -181,7 +201,7 @@ def _changed(rows: list[RailRow], new: set[str], before: dict[str, RailRow]) -> 
     """Rows the page has, where they are no longer the same."""
     parts = []
     for row in rows:
-        if row.id in new:
+        if row.id in new or row is before[row.id]:
             continue
         if row.key != before[row.id].key:
             parts.append(_row(row, oob="true"))

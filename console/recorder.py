@@ -1,56 +1,37 @@
-"""The tap that writes: batches, on a thread and a connection of its own; then it nudges whoever shows."""
+"""The tap that records: gathers what all sessions tell, hands it to the process that writes, then nudges who shows."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from operator import itemgetter
+from collections.abc import Callable
 
-from django.db import DatabaseError, DataError, IntegrityError, connection
-
-from console.batches import Batch
+from console.batches import BATCH_ROWS
+from console.courier import Courier
+from console.parcels import Late, Receipt, Told
 from console.threads import give_way
 from realtime import timeline as engine
 
 log = logging.getLogger(__name__)
 
 FLUSH_AFTER = 0.04  # seconds a batch may gather; with the write itself a row is stored within 50 ms
-FLUSH_MORE, FLUSH_MOST = 0.001, 0.1  # seconds more for each session of the last batch: each costs pages of its own
+FLUSH_MORE, FLUSH_MOST = 0.0005, 0.08  # seconds more for each session of the last batch: each costs pages of its own
 REST_AFTER = 25  # batches without an entry, one second of them, after which the thread sleeps until it is woken
-BATCH_ROWS = 500  # entries; one transaction
-PRESSED = 0.08  # seconds: when as many come in less, it is a flood, and what counts is to get through it
-SMALL_ROWS = 40  # entries of a transaction when there is no hurry, or all of one session: a short one holds nobody up
-BREATH_EVERY, BREATH = 8, 0.00005  # entries, and seconds in which the loop that carries sound has its turn
 PENDING_LIMIT = 64 * 1024 * 1024  # bytes held in memory while the database cannot be written
-BEHIND = 16 * 1024 * 1024  # bytes waiting to be written at which those who can wait should
+BEHIND = 8 * 1024 * 1024  # bytes waiting to be written at which those who can wait should
 ENTRY_OVERHEAD = 400  # bytes an entry costs in memory beside its frame, roughly
-RETRY_FIRST, RETRY_MOST = 0.25, 2.0  # seconds between tries while the database is locked or the disk is full
-
-
-@dataclass(frozen=True, slots=True)
-class Late:
-    """What a frame's way through the relay cost, known after it was told."""
-
-    seq: int
-    added_us: int | None
-    size: int = 0
-
-
-Told = tuple[str, engine.Entry | Late]
-"""Something told, and of which session."""
 
 
 class Recorder:
-    """Writes what all sessions of this process tell it.
+    """Records what all sessions of this process tell it.
 
-    ``tap(session_id)`` gives a session its tap: recording is one put on a queue and cannot wait. The thread writes what
-    has come every 40 ms, with many sessions every 100 ms, then calls ``nudge(ids)`` with the sessions that have news.
-    While the database cannot be written it keeps what it has, tries again, and says so in ``trouble``; when that
-    becomes too much for memory it calls ``overflow(ids)``, whose duty is to close those sessions: none runs unrecorded.
+    ``tap(session_id)`` gives a session its tap: recording is one put on a queue and cannot wait. A thread packs what
+    has come every 40 ms, with many sessions every 100 ms, for the process that writes (``console.writer_process``);
+    when that has stored it, ``nudge(ids)`` is called with the sessions that have news. While the database cannot be
+    written what was told is kept and tried again, and ``trouble`` says so; when that becomes too much for memory
+    ``overflow(ids)`` is called, whose duty is to close those sessions: none runs unrecorded. Should the process itself
+    end, another one takes over with what is not stored.
     """
 
     def __init__(self) -> None:
@@ -61,10 +42,12 @@ class Recorder:
         self._told = self._done = 0
         """Bytes taken, and bytes dealt with: each counted by one thread only."""
         self._queue: deque[Told] = deque()
+        self._courier = Courier(self._heard, on_loss=lambda: self._wake.set())
+        self._open: set[str] = set()
+        """Sessions that have not told their end."""
         self._wake = threading.Event()
         """That the thread should look before it is time."""
         self._rests = self._stopping = False
-        self._folders: dict[str, engine.Folder] = {}
         self._thread: threading.Thread | None = None
         self._told_overflow = False
 
@@ -91,50 +74,43 @@ class Recorder:
             self._wake.set()
 
     def start(self) -> None:
-        """Start the thread; safe to call twice."""
+        """Start to write; safe to call twice. Raises OSError when there can be no process that does."""
         if self._thread is None:
             self._stopping = False
+            self._courier.begin()
             self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
             self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> bool:
-        """Write what is left and end the thread. Returns False when it could not be written in time."""
+        """Write what is left and end. Returns False when it could not be written in time."""
         thread, self._thread = self._thread, None
         if thread is None:
             return True
         self._stopping = True
         self._wake.set()
         thread.join(timeout)
-        return not thread.is_alive() and not self.trouble
+        if in_time := not thread.is_alive():
+            return not self.trouble and not self.pending
+        self._courier.abandon()
+        return in_time
 
     def _run(self) -> None:
-        """Write what has come whenever it is time, until told to stop."""
+        """Hand on what has come whenever it is time, until told to stop."""
         give_way()
-        gather, quiet, taken = FLUSH_AFTER, 0, time.monotonic()
+        gather, quiet = FLUSH_AFTER, 0
         try:
             while not self._stopping or self._queue:
                 if not self._stopping:
                     self._wait(gather, quiet > REST_AFTER)
-                told, before, taken = self._take(), taken, time.monotonic()
-                pressed = len(told) == BATCH_ROWS and taken - before < PRESSED
-                quiet = 0 if told else quiet + 1
-                sessions = self._store(told, hurry=self._stopping or pressed or len(self._queue) >= BATCH_ROWS)
-                gather = min(FLUSH_AFTER + FLUSH_MORE * sessions, FLUSH_MOST)
-        finally:
-            connection.close()
-
-    def _store(self, told: list[Told], hurry: bool) -> int:
-        """Write and nudge; returns of how many sessions. In no hurry, so that the loop never waits for long."""
-        sessions: set[str] = set()
-        for part in [told] if hurry else _apart(told):
-            batch, size = self._batch(part, hurry)
-            part.clear()  # their frames are held by the batch alone, which is gone as soon as it is written
-            self._write(batch)
-            self._done += size
-            if batch.sessions:
-                self.nudge(set(batch.sessions))
-            sessions |= batch.sessions.keys()
-        return len(sessions)
+                self._courier.revive()
+                quiet = 0 if self._queue else quiet + 1
+                if not quiet:
+                    gather = min(FLUSH_AFTER + FLUSH_MORE * self._send(), FLUSH_MOST)
+            self._courier.end()
+        except Exception:
+            log.exception("the recorder failed")
+            self.trouble = "Nothing is recorded any longer: the recorder failed, the console's log has the details."
+            self.overflow(set(self._open))
 
     def _wait(self, gather: float, rest: bool) -> None:
         """Wait until a batch is due; after a while in which none came, first until anything does."""
@@ -148,88 +124,47 @@ class Recorder:
             self._wake.wait(gather)
         self._wake.clear()
 
-    def _take(self) -> list[Told]:
-        """What has come, as much as one transaction may hold; session by session, as that is a third less to write."""
+    def _send(self) -> int:
+        """Hand on what has come, as much as one transaction may hold; of how many sessions it was."""
         queue = self._queue
         told = [queue.popleft() for _ in range(min(len(queue), BATCH_ROWS))]
-        told.sort(key=itemgetter(0))
-        return told
-
-    def _batch(self, told: list[Told], hurry: bool) -> tuple[Batch, int]:
-        """Rows of what was told. With them its size in bytes."""
-        batch, size = Batch(), 0
-        for number, (session_id, entry) in enumerate(told, 1):
+        sessions, size = set(), 0
+        for session_id, entry in told:
+            sessions.add(session_id)
             size += entry.size + ENTRY_OVERHEAD
-            if isinstance(entry, Late):
-                batch.late.append((entry.added_us, session_id, entry.seq))
-                continue
-            if (folder := self._folders.get(session_id)) is None:
-                folder = self._folders[session_id] = engine.Folder()
-            batch.add(session_id, entry, folder)
-            if entry.kind == "close":
-                del self._folders[session_id]
-            if not hurry and number % BREATH_EVERY == 0:
-                time.sleep(BREATH)
-        return batch, size
-
-    def _write(self, batch: Batch) -> None:
-        """Write a batch, again and again while the database refuses; says so in ``trouble`` meanwhile."""
-        wait = RETRY_FIRST
-        while True:
-            try:
-                batch.write()
-            except (DataError, IntegrityError) as error:
-                if not (gone := batch.drop_deleted()):
-                    self._give_up(batch, error)
-                    return
-                log.warning("sessions deleted while they were being recorded: %s", ", ".join(gone))
-            except DatabaseError as error:
-                self._suffer(f"Recording is held up: {explain(error)}. Nothing is lost yet; it is tried again.", batch)
-                connection.close()
-                time.sleep(wait)
-                wait = min(wait * 2, RETRY_MOST)
+            if isinstance(entry, engine.Entry) and entry.kind == "close":
+                self._open.discard(session_id)
             else:
-                if self.trouble:
-                    self.trouble, self._told_overflow = "", False
-                    log.warning("recording goes on")
-                return
+                self._open.add(session_id)
+        self._courier.send(told, size)
+        return len(sessions)
 
-    def _give_up(self, batch: Batch, error: Exception) -> None:
-        """Drop what the database will never take, a defect of ours: those sessions end, all others are recorded on."""
-        log.error("entries of %s could not be stored", ", ".join(batch.sessions), exc_info=error)
-        self.trouble = f"Some of what happened could not be stored: {explain(error)}."
-        self.overflow(set(batch.sessions))
+    def _heard(self, receipt: Receipt, size: int) -> None:
+        """What became of a batch of that many bytes: it is held up, it can never be stored, or it is stored."""
+        if not receipt.done:
+            self._suffer(receipt.trouble)
+        else:
+            self._done += size
+            if receipt.deleted:
+                log.warning("sessions deleted while they were being recorded: %s", ", ".join(receipt.deleted))
+            if receipt.trouble:
+                log.error("entries of %s could not be stored: %s", ", ".join(receipt.sessions), receipt.details)
+                self.trouble = f"Some of what happened could not be stored: {receipt.trouble}."
+                self.overflow(set(receipt.sessions))
+            elif self.trouble:
+                self.trouble, self._told_overflow = "", False
+                log.warning("recording goes on")
+        if receipt.sessions:
+            self.nudge(set(receipt.sessions))
 
-    def _suffer(self, trouble: str, batch: Batch) -> None:
+    def _suffer(self, why: str) -> None:
+        trouble = f"Recording is held up: {why}. Nothing is lost yet; it is tried again."
         if trouble != self.trouble:
             log.error("%s", trouble)
         self.trouble = trouble
-        self.nudge(set(batch.sessions))
         if self.pending > PENDING_LIMIT and not self._told_overflow:
             self._told_overflow = True
-            self.overflow(set(self._folders))
-
-
-def _apart(told: list[Told]) -> Iterator[list[Told]]:
-    """Several small transactions in place of one, each session in one of them. What is told is used up on the way."""
-    told.reverse()
-    while told:
-        part = [told.pop()]
-        while told and (len(part) < SMALL_ROWS or told[-1][0] == part[-1][0]):
-            part.append(told.pop())
-        yield part
-
-
-def explain(error: Exception) -> str:
-    """A database error in words a person can act on."""
-    text = str(error)
-    if "locked" in text:
-        return "the database is locked by another program"
-    if "full" in text:
-        return "the disk is full; free some space"
-    if "readonly" in text or "read-only" in text:
-        return "the database cannot be written to (read-only)"
-    return f"the database said: {text}"
+            self.overflow(set(self._open))
 
 
 class SessionTap:

@@ -15,6 +15,7 @@ from twisted.internet.endpoints import SSL4ServerEndpoint  # isort: skip
 from twisted.internet.interfaces import ISSLTransport  # isort: skip
 
 from console.sockets import CLOSE_WITHIN, CompleteProtocol
+from realtime.mailbox import Mailbox
 
 if TYPE_CHECKING:
     from twisted.internet.ssl import CertificateOptions
@@ -121,7 +122,7 @@ class CompleteServer(Server):
         scope["asgi"] = {"version": "3.0", "spec_version": "2.4"}
         scope["extensions"] = {"websocket.http.response": {}, "console.drop": {}}
         scope["scheme"] = "wss" if ISSLTransport.providedBy(protocol.transport) else "ws"
-        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        queue: Mailbox[dict[str, Any]] = Mailbox()
 
         async def receive() -> dict[str, Any]:
             message = await queue.get()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any
@@ -18,6 +19,8 @@ RECEIVE_AHEAD = 1024 * 1024
 """Bytes waiting for the application at which the socket stops reading; Daphne queues without bound."""
 MESSAGE_WEIGHT = 256
 """Bytes a message counts beside its payload, so that a million empty ones are not nothing."""
+READ_AT_ONCE = 64 * 1024
+"""Bytes asked of the kernel in one call."""
 WRITE_AT_ONCE = 64 * 1024
 """Bytes that go to the kernel directly before the reactor has to have its turn."""
 CLOSE_WITHIN = 10
@@ -54,6 +57,52 @@ class Drain:
         await self._open.wait()
 
 
+class Reader:
+    """Reads a TCP connection straight from the loop: Twisted's way there costs as much as all that is made of a frame.
+
+    Its end, and whatever is amiss with it, is left to Twisted.
+    """
+
+    def __init__(self, transport: Any, take: Callable[[bytes], None]) -> None:
+        """``take`` is given what comes."""
+        self._transport = transport
+        self._take = take
+        self._loop = asyncio.get_running_loop()
+        self._fd = transport.fileno()
+        transport.stopReading()
+        transport.startReading, transport.stopReading = self.start, self.stop  # what pausing and ending come down to
+        self.start()
+
+    def start(self) -> None:
+        """Read, or read on."""
+        self._loop.add_reader(self._fd, self._ready)
+
+    def stop(self) -> None:
+        """Do not read."""
+        self._loop.remove_reader(self._fd)
+
+    def _ready(self) -> None:
+        try:
+            data = self._transport.socket.recv(READ_AT_ONCE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._give_back()
+            return
+        try:
+            self._take(data)
+        except BaseException:  # a defect of ours: what it left behind cannot be gone on with
+            self._transport.abortConnection()
+            raise
+
+    def _give_back(self) -> None:
+        self.stop()
+        del self._transport.startReading, self._transport.stopReading
+        self._transport.startReading()
+
+
 class CompleteProtocol(WebSocketProtocol):
     """Daphne's WebSocket with what ASGI 3 promises: headers, denial, reasons, empty messages, flow control."""
 
@@ -83,12 +132,16 @@ class CompleteProtocol(WebSocketProtocol):
         super().onOpen()
         self.transport.unregisterProducer()
         self.transport.registerProducer(self.drain, True)
+        if self.plain and self.transport.connected and not self.transport.disconnecting:
+            Reader(self.transport, self._dataReceived)
 
     def consumeData(self) -> None:
         """Whole messages by hand, whatever else comes by autobahn, one step at a time."""
         while self.state == self.STATE_OPEN:
             if self.current_frame is None and not self.inside_message:
                 self.take_messages()
+                if not self.data:
+                    return
             if not self.processData():
                 return
         super().consumeData()
@@ -149,9 +202,12 @@ class CompleteProtocol(WebSocketProtocol):
             transport.write(data)
             return
         self.at_once += len(data)
-        sent = transport.writeSomeData(data)
+        try:
+            sent = transport.socket.send(data)
+        except OSError:
+            sent = 0
         if sent != len(data):
-            transport.write(data[sent:] if isinstance(sent, int) else data)  # a lost connection is noticed there
+            transport.write(data[sent:])  # a lost connection is noticed there
 
     def onAutoPingTimeout(self) -> None:
         """No answer to a ping. Who has not read yet what was sent before it is slow, not gone, and so may we be."""

@@ -37,7 +37,7 @@ def _plan(session_id: str, last_seq: int, duration_us: int) -> Soundtrack:
 def of_row(entry: Entry) -> Soundtrack | None:
     """One event's sound, or for the head of a row that of all its members; None when there is none."""
     entries = Entry.objects.of(entry.session_id)
-    formats = entries.filter(type__in=("session.created", "session.updated")).before(entry.seq).order_by("seq")
+    formats = entries.of_types("session.created", "session.updated").before(entry.seq).order_by("seq")
     if entry.type.startswith(ITEMS):
         return soundtrack.of_item(entry.to_entry(entry.frame().raw), [told for told, _ in _told(formats)])
     if entry.type not in AUDIO_FIELDS:

@@ -10,10 +10,11 @@ from typing import Any
 from django.db.models import F, Q, Sum
 
 from console import fragments, live
+from console.growing import Growing, bare, entries_after, raws_of, text_of
 from console.models import Entry, Frame, Session
 from console.recorder import recorder
-from realtime import lines
-from realtime.audio import AUDIO_FIELDS, join
+from realtime import lines, timeline
+from realtime.audio import AUDIO_FIELDS
 from realtime.conversation import Conversation, types_read
 from realtime.relaying import RelayRunner
 from realtime.settings import compare
@@ -26,15 +27,20 @@ PUSH_ROWS = 40
 """Rows rendered in one push; at ten pushes a second a viewer keeps up with 400 rows a second."""
 SNAPSHOT_ROWS = 200
 """Rows on a page as it opens. A viewer further behind than twice that gets the newest of them instead of each."""
-PANELS_EVERY = 0.5
-"""Seconds between two looks at the panels while nothing but deltas comes: of those only the counts change."""
+REST_EVERY = 0.45
+"""Seconds between two looks at all but the rows while nothing comes but what grows or is counted: at ten pushes a second
+that makes two."""
 METER_EVERY = 2.0
 """Seconds between two looks at what the console costs a relayed session."""
+COUNTS = ("events", "errors", "last_seq", "duration_us")
+"""Columns that change all the time while a session is live; of the panels only its state says them then."""
+TOLD_BY_ITEMS = types_read()
+"""Types of events the conversation is made of."""
+TOLD_BY_TOOLS = ("memory", "tool")
+"""Kinds of notes the tools' panels are made of."""
 SPEECH = ("response.output_audio.delta", "response.audio.delta")
 LONGEST_PLACE = 18
 """Digits of a place in an address; no timeline is that long."""
-TEXT_MEMBERS = 400
-"""Members of a fold whose text is joined for its row."""
 
 
 def place(text: str, otherwise: int) -> int:
@@ -44,40 +50,24 @@ def place(text: str, otherwise: int) -> int:
 
 def rows_of(entries: Sequence[Entry]) -> list[fragments.Row]:
     """Rows for these heads, in order. Frames are read only where the row says something about their content."""
-    heads = {e.seq: e for e in entries}
-    if not heads:
+    if not entries:
         return []
-    session_id = entries[0].session_id
+    raws = raws_of(entries[0].session_id, [e for e in entries if not is_stream(e.type)])
     relayed = entries[0].session.relayed
-    told = [e.seq for e in entries if e.kind == "ev" and e.type not in AUDIO_FIELDS]
-    raws = {f.seq: f.raw for f in Frame.objects.filter(session_id=session_id, seq__in=told)}
-    texts = _texts([e for e in entries if e.fold_count > 1 and e.type not in AUDIO_FIELDS])
     rows = []
-    for entry in entries:
-        told_entry = entry.to_entry(raws.get(entry.seq, _bare(entry)))
-        line = (
-            lines.fold_line(told_entry, entry.fold(), texts.get(entry.seq, ""))
-            if is_stream(entry.type)
-            else lines.line(told_entry)
-        )
-        rows.append(fragments.row(entry, line, relayed=relayed))
+    for head in entries:
+        text = text_of(head).text if head.fold_count > 1 else ""
+        rows.append(_row(head, text, None if is_stream(head.type) else head.to_entry(raws.get(head.seq, "")), relayed))
     return rows
 
 
-def _bare(entry: Entry) -> str:
-    """An audio frame's head without its sound: all its row needs."""
-    return f'{{"type":"{entry.type}","response_id":"{entry.response_id}","item_id":"{entry.item_id}"}}'
-
-
-def _texts(heads: Iterable[Entry]) -> dict[int, str]:
-    """What the deltas of each of these rows say so far, by head."""
-    texts: dict[int, str] = {}
-    for head in heads:
-        members = Entry.objects.of(head.session_id).members_of(head.seq).values_list("seq", flat=True)
-        frames = Frame.objects.filter(session_id=head.session_id, seq__in=list(members[:TEXT_MEMBERS])).order_by("seq")
-        parts = (frame.event.data.get("delta") for frame in frames)
-        texts[head.seq] = "".join(part for part in parts if isinstance(part, str))
-    return texts
+def _row(head: Entry, text: str, told: timeline.Entry | None, relayed: bool) -> fragments.Row:
+    """A head's row. ``told``: the entry with its frame; None for a stream's, whose row says how it went on."""
+    if told is None:
+        line = lines.fold_line(bare(head), head.fold(), text if head.fold_count > 1 else "")
+    else:
+        line = lines.line(told)
+    return fragments.row(head, line, relayed=relayed)
 
 
 def conversation_until(session: Session, seq: int) -> Conversation:
@@ -85,34 +75,54 @@ def conversation_until(session: Session, seq: int) -> Conversation:
     entries = Entry.objects.of(session).until(seq).filter(kind="ev")
     sums = entries.filter(type__in=AUDIO_FIELDS).order_by().values("row").annotate(ms=Sum("audio_ms"))
     sound = dict(sums.values_list("row", "ms"))
-    told = entries.filter(type__in=types_read())
+    read = entries.filter(type__in=types_read()).filter(~Q(type__in=AUDIO_FIELDS) | Q(row=F("seq"))).order_by("seq")
+    heard = list(read)
     conversation = Conversation()
-    feed(conversation, told.filter(~Q(type__in=AUDIO_FIELDS) | Q(row=F("seq"))).order_by("seq"), sound)
+    feed(conversation, heard, sound, told_of(heard))
     return conversation
 
 
-def feed(conversation: Conversation, entries: Iterable[Entry], sound: Mapping[int, float] | None = None) -> set[str]:
-    """Feed entries of the log; returns the ids of the items that changed. ``sound``: milliseconds by ``seq``, where an
-    entry stands for its whole stream."""
-    entries = list(entries)
-    seqs = [e.seq for e in entries if e.kind == "ev" and e.type not in AUDIO_FIELDS]
-    raws: dict[int, str] = {}
-    for start in range(0, len(seqs), 500):  # SQLite takes so many parameters at once
-        frames = Frame.objects.filter(session_id=entries[0].session_id, seq__in=seqs[start : start + 500])
-        parts = frames.values_list("seq", "text", "audio", "at")
-        raws.update((seq, join(text, bytes(audio or b""), at)) for seq, text, audio, at in parts)
+def feed(
+    conversation: Conversation, entries: Iterable[Entry], sound: Mapping[int, float], told: Mapping[int, timeline.Entry]
+) -> set[str]:
+    """Feed entries of the log; returns the ids of the items that changed.
+
+    Sound is fed as one piece, at the first of the ``entries`` that have it: ``sound`` has its milliseconds by ``seq``,
+    and the others are left out. ``told``: entries with their frames, by ``seq``.
+    """
     changed: set[str] = set()
     for entry in entries:
-        audio_ms = (sound or {}).get(entry.seq, entry.audio_ms)
-        changed |= conversation.feed(entry.to_entry(raws.get(entry.seq, _bare(entry))), audio_ms)
+        if entry.seq in told:
+            changed |= conversation.feed(told[entry.seq])
+        elif entry.seq in sound:
+            changed |= conversation.feed(bare(entry), sound[entry.seq])
     return changed
+
+
+def told_of(entries: Sequence[Entry]) -> dict[int, timeline.Entry]:
+    """These entries with their frames, by ``seq``; those that carry sound are left out."""
+    if not entries:
+        return {}
+    raws = raws_of(entries[0].session_id, entries)
+    return {e.seq: e.to_entry(raws.get(e.seq, "")) for e in entries if e.type not in AUDIO_FIELDS}
+
+
+def _sound_of(entries: Iterable[Entry]) -> dict[int, float]:
+    """Milliseconds of sound each row gained with these entries, by the ``seq`` of the first of them that carries it."""
+    firsts: dict[tuple[int, bool], int] = {}
+    sound: dict[int, float] = {}
+    for entry in entries:
+        if entry.type in AUDIO_FIELDS:
+            first = firsts.setdefault((entry.row, entry.pair is None), entry.seq)
+            sound[first] = sound.get(first, 0.0) + entry.audio_ms
+    return sound
 
 
 def tools_until(session: Session, seq: int) -> tuple[dict[str, str], dict[str, Any] | None]:
     """The memory, and the last weather that was got, as they stood at a place on the timeline."""
     notes = Entry.objects.of(session).until(seq).filter(kind="note")
-    memory = memory_of(e.to_entry() for e in notes.filter(type="memory").order_by("seq"))
-    weather = notes.filter(type="tool", data__name="get_weather").order_by("-seq").first()
+    memory = memory_of(e.to_entry() for e in notes.of_types("memory").order_by("seq"))
+    weather = notes.of_types("tool").filter(data__name="get_weather").order_by("-seq").first()
     return memory, weather.data if weather else None
 
 
@@ -146,64 +156,112 @@ class Watch:
     """What the page already shows."""
     query: str = ""
     conversation: Conversation | None = None
+    session: Session | None = None
+    """As it was when somebody last looked at more than the rows."""
     shown: dict[str, str] = field(default_factory=dict)
     """Panels as they were last sent, so that one that did not change is not sent again."""
     order: list[str] = field(default_factory=list)
     """Ids of the conversation's items as the page has them."""
+    grown: set[str] = field(default_factory=set)
+    """Ids of items that changed and were not sent yet."""
     in_force: dict[str, Any] | None = None
     spoken: bool = False
     """The model has made sound: from then on its voice is locked, which the settings form must say."""
-    panels_due: float = 0.0
+    rest_due: float = 0.0
     meter_due: float = 0.0
     meter: str = ""
     told: tuple[Any, ...] = ()
     """What the panels were last made of."""
     live: bool = True
     """Whether more is to come."""
+    behind: bool = False
+    """Whether more is stored than was sent: then the next look need not wait for news."""
+    held_back: bool = False
+    """Whether only rows were sent: the rest follows when it is due, or with the first look that finds nothing new."""
+
+    def __post_init__(self) -> None:
+        self.rows = Growing(self.session_id)
 
     def catch_up(self) -> list[str]:
-        """Messages that bring the page up to date, none when it is. Call again until nothing comes.
+        """Messages that bring the page up to date, none when it is. Call again until nothing comes and nothing is held
+        back: that comes when it is due, or with the first look that finds no more entries.
 
         Rows travel by themselves: an HTML parser that has seen another element first would drop them.
         """
-        session = Session.objects.get(pk=self.session_id)
-        self.live = session.is_live
+        while not (messages := self._look()) and self.behind:
+            pass  # nothing of what was read is for this page
+        return messages
+
+    def _look(self) -> list[str]:
         rest: list[str] = []
         first = self.conversation is None
         if self.conversation is None:
-            self.conversation = conversation_until(session, self.last_seq)
+            self.session = Session.objects.get(pk=self.session_id)
+            self.conversation = conversation_until(self.session, self.last_seq)
             self.order = [item.id for item in self.conversation.items]
             rest.append(fragments.conversation_replaced(self.conversation.items))
-        new, rows = self._rows(session)
-        rest += self._items(new)
+        new, rows = self._rows()
+        now = time.monotonic()
+        if new and not first and now < self.rest_due and not any(map(_matters, new)) and not self._speaks(new):
+            self.held_back = True
+            return [rows] if rows else []
+        self.rest_due, self.held_back = now + REST_EVERY, False
+        was_live = self.live
+        session = self.session = Session.objects.get(pk=self.session_id)
+        self.live = session.is_live
+        rest += self._items()
         rest += [fragments.notice(e, self._line(e)) for e in new if _is_notice(session, e)]
-        rest += self._panels(session, new, first)
+        rest += self._panels(session, new, first, turned=self.live != was_live)
         return [message for message in (rows, "".join(rest)) if message]
 
-    def _rows(self, session: Session) -> tuple[list[Entry], str]:
-        """New entries, and the rows that show them: new ones, and those that grew."""
-        entries = Entry.objects.of(session)
-        new = list(entries.after(self.last_seq).order_by("seq")[:READ_AT_ONCE])
+    def patience(self, otherwise: float) -> float:
+        """Seconds until it should look again though nobody tells of news; ``otherwise`` when nothing was held back."""
+        return max(0.0, min(otherwise, self.rest_due - time.monotonic())) if self.held_back else otherwise
+
+    def _rows(self) -> tuple[list[Entry], str]:
+        """New entries, fed to the conversation, and the rows that show them: new ones, and those that grew."""
+        assert self.session is not None
+        assert self.conversation is not None
+        new = entries_after(self.session_id, self.last_seq, READ_AT_ONCE)
+        self.behind = len(new) == READ_AT_ONCE
         if not new:
             return [], ""
-        matching = entries.rows().matching(self.query)
-        heads = list(matching.after(self.last_seq).until(new[-1].seq).order_by("seq"))
-        if len(heads) > 2 * SNAPSHOT_ROWS:
-            html = fragments.replace_timeline(rows_of(newest(matching, SNAPSHOT_ROWS)))
-            new = list(entries.after(self.last_seq).order_by("seq"))
-        else:
-            if len(heads) > PUSH_ROWS:
-                heads = heads[:PUSH_ROWS]
-                new = [e for e in new if e.seq <= heads[-1].seq]
-            grown = {e.row for e in new if e.row <= self.last_seq}
-            html = fragments.push_rows(rows_of([*matching.filter(seq__in=grown).order_by("seq"), *heads]))
-        self.last_seq = new[-1].seq
-        return new, html
+        heads = [e for e in new if e.row == e.seq]
+        if self.query:
+            matches = set(self._matching().after(self.last_seq).until(new[-1].seq).values_list("seq", flat=True))
+            heads = [e for e in heads if e.seq in matches]
+        if leaps := len(heads) > 2 * SNAPSHOT_ROWS:
+            new = list(Entry.objects.of(self.session_id).after(self.last_seq).order_by("seq"))
+            self.behind, self.rows = False, Growing(self.session_id)
+        elif len(heads) > PUSH_ROWS:
+            new = [e for e in new if e.seq <= heads[PUSH_ROWS - 1].seq]
+            self.behind = True
+        told = told_of(new)
+        self.grown |= feed(self.conversation, new, _sound_of(new), told)
+        before, self.last_seq = self.last_seq, new[-1].seq
+        if leaps:
+            return new, fragments.replace_timeline(rows_of(newest(self._matching().until(self.last_seq), SNAPSHOT_ROWS)))
+        rows = self.rows.take(new, told)
+        if self.query:
+            earlier = [head.seq for head, _ in rows if head.seq <= before]
+            matches |= set(self._matching().filter(seq__in=earlier).values_list("seq", flat=True))
+            rows = [(head, text) for head, text in rows if head.seq in matches]
+        relayed = self.session.relayed
+        shown = [_row(e, text.text, None if is_stream(e.type) else told[e.seq], relayed) for e, text in rows]
+        return new, fragments.push_rows(shown)
 
-    def _items(self, new: list[Entry]) -> list[str]:
-        """The items of the conversation that changed with these entries."""
+    def _matching(self) -> Any:
+        """The rows its filter lets through."""
+        return Entry.objects.of(self.session_id).rows().matching(self.query)
+
+    def _speaks(self, new: list[Entry]) -> bool:
+        """Whether the model makes its first sound with these entries."""
+        return not self.spoken and any(e.type in SPEECH for e in new)
+
+    def _items(self) -> list[str]:
+        """The items of the conversation that changed."""
         assert self.conversation is not None
-        changed = feed(self.conversation, new)
+        changed, self.grown = self.grown, set()
         if not changed:
             return []
         items = self.conversation.items
@@ -214,21 +272,18 @@ class Watch:
         known = [fragments.conversation_item(item) for item in items if item.id in changed and item.id in before]
         return known + [fragments.conversation_append(item) for item in items[len(before) :]]
 
-    def _panels(self, session: Session, new: list[Entry], first: bool) -> list[str]:
-        """What stands around the timeline: each panel is sent when it has changed."""
+    def _panels(self, session: Session, new: list[Entry], first: bool, turned: bool) -> list[str]:
+        """What stands around the timeline: each panel is sent when it has changed. ``turned``: the session has ended."""
         panels = {}
-        spoke = not self.spoken and any(e.type in SPEECH for e in new)
+        spoke = self._speaks(new)
         self.spoken = self.spoken or spoke
-        now = time.monotonic()
-        if new and not (first or spoke) and now < self.panels_due and all(is_stream(e.type) for e in new):
-            return []
-        self.panels_due = now + PANELS_EVERY
         if first or spoke or any(e.type.startswith("session.") for e in new):
             self.in_force = session.in_force()
             differences = compare(session.asked(), self.in_force)
             panels["in_force"] = fragments.in_force(differences, self.in_force is not None, self.spoken)
-        if first or any(e.kind == "note" for e in new):
+        if first or turned or any(e.kind == "note" and e.type in TOLD_BY_TOOLS for e in new):
             panels |= fragments.tools(session, *tools_until(session, self.last_seq))
+        now = time.monotonic()
         if session.relayed and (now >= self.meter_due or not session.is_live):
             self.meter_due = now + METER_EVERY
             self.meter = meter_of(session)
@@ -239,13 +294,17 @@ class Watch:
 
     def _facts(self, session: Session) -> dict[str, str]:
         """The panels made of the session's own columns and of what is in force; none while those are the same."""
-        columns = [getattr(session, column.attname) for column in session._meta.concrete_fields]
         acting = acting_in(session)
-        told = (columns, self.in_force, recorder.trouble, self.meter, acting)
+        columns = {column.attname: getattr(session, column.attname) for column in session._meta.concrete_fields}
+        counts = [columns.pop(name) for name in COUNTS] if session.is_live else []
+        around = (columns, self.in_force, recorder.trouble, self.meter, acting)
+        told, self.told = self.told, (counts, around)
         if told == self.told:
             return {}
-        self.told = told
-        panels = fragments.panels(session, expires_at(self.in_force), recorder.trouble)
+        expires = expires_at(self.in_force)
+        if told and told[1] == around:
+            return {"state": fragments.state(session, expires)}
+        panels = fragments.panels(session, expires, recorder.trouble)
         if session.relayed:  # somebody else's: there is no microphone here whose mode could be chosen
             return panels | fragments.relay_panels(session, self.meter, acting)
         return panels | {"mode": fragments.mode(session, self.in_force)}
@@ -258,6 +317,13 @@ class Watch:
 def newest(rows: Any, limit: int) -> list[Entry]:
     """The newest of these rows, oldest first."""
     return list(rows.order_by("-seq")[:limit])[::-1]
+
+
+def _matters(entry: Entry) -> bool:
+    """Whether more than rows, counts and growing items says something of it: then the page learns it at once."""
+    if is_stream(entry.type):
+        return False
+    return entry.kind != "ev" or entry.level == "error" or entry.type in TOLD_BY_ITEMS or entry.type.startswith("session.")
 
 
 def _is_notice(session: Session, entry: Entry) -> bool:
@@ -278,7 +344,7 @@ def meter_of(session: Session) -> str:
         return ""
     if isinstance(runner := live.find(session.pk), RelayRunner):
         return runner.meter.line()
-    note = Entry.objects.of(session).filter(kind="note", type="meter").order_by("-seq").first()
+    note = Entry.objects.of(session).of_types("meter").filter(kind="note").order_by("-seq").first()
     return note.text if note else ""
 
 

@@ -45,7 +45,7 @@ class _Head(msgspec.Struct):
 _decode_head = msgspec.json.Decoder(_Head).decode
 
 
-class Event(msgspec.Struct, frozen=True, dict=True):
+class Event(msgspec.Struct, frozen=True, dict=True, array_like=True):
     """One message of the Realtime API.
 
     Nothing is required of ``raw``: text that is not JSON, or JSON that is no event, is an event with an empty
@@ -94,21 +94,19 @@ def parse(raw: str) -> Event:
         head = _decode_head(raw)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _parse_leniently(raw, size)
-    response_id = head.response_id or (head.response.id if head.response else None)
-    item_id = head.item_id or (head.item.id if head.item else None)
-    call_id = head.call_id or (head.item.call_id if head.item else None)
-    return Event(
-        raw=raw,
-        type=head.type,
-        event_id=head.event_id or "",
-        response_id=response_id or "",
-        item_id=item_id or "",
-        call_id=call_id or "",
-        about=(head.error.event_id or "") if head.error else "",
-        content_index=head.content_index,
-        output_index=head.output_index,
-        flaw="" if head.type else "The event has no type.",
-        size=size,
+    item = head.item
+    return Event(  # by place: every frame comes through here, and names cost a third more
+        raw,
+        head.type,
+        head.event_id or "",
+        head.response_id or (head.response.id if head.response else None) or "",
+        head.item_id or (item.id if item else None) or "",
+        head.call_id or (item.call_id if item else None) or "",
+        (head.error.event_id or "") if head.error else "",
+        head.content_index,
+        head.output_index,
+        "" if head.type else "The event has no type.",
+        size,
     )
 
 

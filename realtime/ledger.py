@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from realtime.events import Event
 from realtime.meter import Meter
-from realtime.timeline import Direction, Entry, Leg, Origin, Timeline, Transit
+from realtime.timeline import Entry, Leg, Origin, Timeline, Transit
 
 SLOW_US = 20_000
 """Microseconds from which a frame's cost is told to the tap once more: its row may be written before it leaves."""
@@ -43,22 +43,28 @@ class Ledger:
         """The place the next entry gets: what the rows of one changed frame share as their ``pair``."""
         return self.timeline.last_seq + 1
 
-    def sent(self, event: Event, leg: Leg = "client", **more: Any) -> Entry:
-        """Enter a frame of the client. ``more``: its ``data`` or ``pair``."""
-        return self._enter(event, "sent", "app", leg, more)
+    def sent(self, event: Event, leg: Leg = "client", data: dict[str, Any] | None = None, pair: int | None = None) -> Entry:
+        """Enter a frame of the client."""
+        entry = self.timeline.event(event, "sent", "app", leg, data=data, pair=pair, transit=Transit())
+        self.tap.record(entry)
+        return entry
 
-    def received(self, event: Event, leg: Leg = "upstream", origin: Origin = "api", **more: Any) -> Entry:
+    def received(
+        self,
+        event: Event,
+        leg: Leg = "upstream",
+        origin: Origin = "api",
+        data: dict[str, Any] | None = None,
+        pair: int | None = None,
+    ) -> Entry:
         """Enter a frame of the API, or with another origin one of ours for the client."""
-        return self._enter(event, "received", origin, leg, more)
-
-    def _enter(self, event: Event, direction: Direction, origin: Origin, leg: Leg, more: dict[str, Any]) -> Entry:
-        entry = self.timeline.event(event, direction, origin, leg, transit=Transit(), **more)
+        entry = self.timeline.event(event, "received", origin, leg, data=data, pair=pair, transit=Transit())
         self.tap.record(entry)
         return entry
 
     def left(self, entry: Entry, arrived: float) -> None:
         """A frame has been sent on; it had come at ``arrived``, in ``perf_counter`` seconds."""
-        added = max(0, int((perf_counter() - arrived) * 1e6))
+        added = int((perf_counter() - arrived) * 1e6)
         assert entry.transit is not None
         entry.transit.added_us = added
         to_api = entry.direction == "sent"

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from realtime import events
-from realtime.audio import BYTES_PER_MS, duration_ms, encoded_length_ms, from_pcm24
+from realtime.audio import BYTES_PER_MS, duration_ms, encoded_length_ms
 from realtime.calls import Answers, Call, Calls
 from realtime.errors import NotConnected
 from realtime.events import Event
+from realtime.pcm import from_pcm24
 from realtime.timeline import Origin
 
 MINIMUM_COMMIT_MS = 100

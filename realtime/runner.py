@@ -114,6 +114,7 @@ class SessionRunner:
             await self.flush()
             async for message in self.upstream:
                 await self.carry(message)
+                del message  # not to be held until the next one comes
         finally:
             try:
                 await self._stop_tasks()

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from realtime import audio
-from realtime.audio import AUDIO_FIELDS, RATE
+from realtime import pcm
+from realtime.audio import AUDIO_FIELDS, BYTES_PER_MS, RATE
 from realtime.timeline import RECEIVED, SENT, Direction, Entry, Folder
 
 Lane = Literal["user", "assistant"]
@@ -110,7 +110,7 @@ class Soundtrack:
         out = np.zeros((last - first, len(self.lanes)), dtype="<i2")
         for channel, segments in enumerate(heard.values()):
             for segment in segments:
-                sound = audio.samples(audio.to_pcm24(sounds.get(segment.seq, b""), segment.format))
+                sound = pcm.samples(pcm.to_pcm24(sounds.get(segment.seq, b""), segment.format))
                 begin, end = max(first, segment.start), min(last, segment.start + min(segment.length, len(sound)))
                 if begin < end:
                     out[begin - first : end - first, channel] = sound[begin - segment.start : end - segment.start]
@@ -174,7 +174,7 @@ def of_item(entry: Entry, before: Iterable[Entry]) -> Soundtrack | None:
         folder.fold(told)
     item = entry.event.data.get("item") if entry.event else None
     format_ = folder.formats[SENT if isinstance(item, dict) and item.get("role") == "user" else RECEIVED]
-    length = round(len(text) * 3 // 4 / audio.BYTES_PER_MS.get(format_, 48) * PER_MS)
+    length = round(len(text) * 3 // 4 / BYTES_PER_MS.get(format_, 48) * PER_MS)
     return Soundtrack({USER: [Segment(USER, entry.seq, 0, length, format_)]}, length) if length else None
 
 

@@ -25,15 +25,14 @@ OPEN_FOLDS = 256
 """Streams that can be open at once; an older one that goes on after that begins a new row. Bounds memory."""
 
 
-@dataclass(slots=True)
-class Transit:
+class Transit(msgspec.Struct, array_like=True, gc=False):
     """What a frame's way through the relay cost, filled in when it has left."""
 
     added_us: int | None = None
     """Microseconds from received to forwarded; None while it has not left, or when it never does."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An event, a note of the console's, or the close, at its place on a session's timeline."""
 
     seq: int
@@ -99,9 +98,14 @@ class Fold:
         self.audio_ms += audio_ms
 
 
+APPEND = "input_audio_buffer.append"
+BOUNDARIES = ("input_audio_buffer.committed", "input_audio_buffer.cleared")
+"""What ends a stretch of appended sound, which has no ids of its own."""
+
+
 def is_stream(type_: str) -> bool:
     """Whether events of this type come in runs that a reader wants as one row."""
-    return type_.endswith(".delta") or type_ == "input_audio_buffer.append"
+    return type_.endswith(".delta") or type_ == APPEND
 
 
 class Timeline:
@@ -124,9 +128,22 @@ class Timeline:
         """Microseconds since the session began."""
         return int((self.clock() - self.began) * 1_000_000)
 
-    def event(self, event: Event, direction: Direction, origin: Origin, leg: Leg = "upstream", **more: Any) -> Entry:
-        """Place one event. ``more``: its ``data``, ``pair`` or ``transit``."""
-        return self._place("ev", direction=direction, origin=origin, leg=leg, event=event, **more)
+    def event(
+        self,
+        event: Event,
+        direction: Direction,
+        origin: Origin,
+        leg: Leg = "upstream",
+        *,
+        data: dict[str, Any] | None = None,
+        pair: int | None = None,
+        transit: Transit | None = None,
+    ) -> Entry:
+        """Place one event."""
+        self.last_seq = seq = self.last_seq + 1
+        t_us = int((self.clock() - self.began) * 1_000_000)
+        # By place, not by name, and without further calls: every frame comes through here.
+        return Entry(seq, t_us, "ev", direction, leg, origin, event, "", "", {} if data is None else data, pair, transit)
 
     def note(self, kind: str, text: str, data: dict[str, Any] | None = None) -> Entry:
         """Place one sentence of the console's own."""
@@ -165,10 +182,7 @@ class Folder:
         if event is None or not is_stream(event.type):
             self._learn(event)
             return Fold(entry.seq, entry.t_us, entry.t_us, size=entry.size, audio_ms=audio_ms), audio_ms
-        key = (
-            entry.direction, entry.leg, event.type, event.response_id, event.item_id, event.content_index,
-            self.buffers if event.type == "input_audio_buffer.append" else 0,
-        )
+        key = self._key(entry, event)
         fold = self.open.get(key)
         if fold is None:
             fold = self.open[key] = Fold(entry.seq, entry.t_us, entry.t_us, size=event.size, audio_ms=audio_ms)
@@ -178,6 +192,16 @@ class Folder:
             self.open.move_to_end(key)
             fold.take(entry.t_us, event.size, audio_ms)
         return fold, audio_ms
+
+    def resume(self, head: Entry, fold: Fold) -> None:
+        """Go on with a row that began earlier; those that grew last are to come last."""
+        if head.event is not None:
+            self.open[self._key(head, head.event)] = fold
+
+    def _key(self, entry: Entry, event: Event) -> tuple[Any, ...]:
+        """Which stream an entry belongs to."""
+        buffer = self.buffers if event.type == APPEND else 0
+        return (entry.direction, entry.leg, event.type, event.response_id, event.item_id, event.content_index, buffer)
 
     def audio_ms(self, entry: Entry) -> float:
         """Milliseconds of sound this entry carries, judged by its length and the format in force; 0 for most."""
@@ -190,7 +214,7 @@ class Folder:
         """Follow what decides how later entries fold: buffer boundaries and audio formats."""
         if event is None:
             return
-        if event.type in ("input_audio_buffer.committed", "input_audio_buffer.cleared"):
+        if event.type in BOUNDARIES:
             self.buffers += 1
         elif event.type in ("session.created", "session.updated"):
             session = event.data.get("session")

@@ -102,8 +102,10 @@ class Upstream(Protocol):
 
     close_code: int | None
     close_reason: str
-    arrived: float
-    """When the message that was taken last had come, in ``perf_counter`` seconds."""
+
+    @property
+    def arrived(self) -> float:
+        """When the message that was taken last had come, in ``perf_counter`` seconds."""
 
     @property
     def waiting(self) -> int:
@@ -134,8 +136,6 @@ class WebSocketUpstream:
 
     def __init__(self, socket: Wire) -> None:
         self.socket = socket
-        self.arrived = 0.0
-        """When the message that was taken last was there (``perf_counter``)."""
         self.close_code: int | None = None
         """Set when the connection is over: the code the other side gave, None when it just vanished."""
         self.close_reason = ""
@@ -152,9 +152,14 @@ class WebSocketUpstream:
         self.socket.send_text(raw)
 
     @property
+    def arrived(self) -> float:
+        """When the message that was taken last was there (``perf_counter``)."""
+        return self.socket.inbox.arrived
+
+    @property
     def waiting(self) -> int:
         """Messages that have arrived and that nobody has taken yet."""
-        return len(self.socket.arrived)
+        return len(self.socket.inbox)
 
     @property
     def full(self) -> bool:
@@ -169,9 +174,8 @@ class WebSocketUpstream:
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Frames as they come; ends with the connection, then ``close_code`` and ``close_reason`` are set."""
         try:
-            async for message in self.socket:
-                self.arrived = self.socket.arrived.popleft()
-                yield message
+            while True:
+                yield await self.socket.recv()  # without a name, by which the last message would stay in memory
         except ConnectionClosed:
             pass  # how it ended is read below, alike for clean and broken ends
         finally:

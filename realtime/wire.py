@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections import deque
 from os import urandom
 from struct import Struct
 from time import perf_counter
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
-from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
+
+from realtime.mailbox import Mailbox
 
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # its C is not built for this platform
     from websockets.utils import apply_mask
 
-WHOLE = {0x81: Opcode.TEXT, 0x82: Opcode.BINARY}
-"""First bytes of messages that are one frame, without extensions (RFC 6455 5.2)."""
+WHOLE = {0x81: True, 0x82: False}
+"""Whether it is text, by the first bytes of messages that are one frame, without extensions (RFC 6455 5.2)."""
 FIN, OPCODE, MASKED = 0x80, 0x0F, 0x80
 END_OF_HEADERS = b"\r\n\r\n"
 LENGTH_16, LENGTH_64 = Struct("!H"), Struct("!Q")
@@ -28,6 +29,8 @@ LARGE = 64 * 1024
 MASK = 4
 """Bytes of a mask."""
 MASKS_AT_ONCE = 1024
+MOST_WAITING, FEW_WAITING = 16, 4
+"""Messages nobody has taken at which reading stops, and at which it goes on; as ``websockets`` has it."""
 
 
 class Masks:
@@ -47,6 +50,10 @@ class Masks:
         at = self._at
         self._at = at + MASK
         return self._bytes[at : at + MASK]
+
+
+_masks = Masks()
+"""Those of all connections: what is fetched for each would be 4 KiB of each."""
 
 
 def text_frame(payload: bytes, mask: bytes) -> bytes:
@@ -75,18 +82,49 @@ def bounds(data: bytes, at: int) -> tuple[int, int] | None:
     return start, start + length + (MASK if data[at + 1] & MASKED else 0)
 
 
+class Inbox(Mailbox[tuple[float, bool, bytes]]):
+    """A connection's messages, with what ``websockets`` asks of its own Assembler; each with when it was there."""
+
+    def __init__(self, transport: Any) -> None:
+        super().__init__()
+        self.arrived = 0.0
+        """When the message that was taken last was there (``perf_counter``)."""
+        self._transport = transport
+        self._paused = False
+        self._pieces: list[Frame] = []
+
+    def put(self, frame: Frame) -> None:
+        """Take a frame that was read by ``websockets``: a message, or a piece of one."""
+        self._pieces.append(frame)
+        if frame.fin:
+            pieces, self._pieces = self._pieces, []
+            self.whole(pieces[0].opcode is Opcode.TEXT, b"".join(piece.data for piece in pieces))
+
+    def whole(self, text: bool, data: bytes) -> None:
+        """Take a message."""
+        self.put_nowait((perf_counter(), text, data))
+        if len(self) > MOST_WAITING and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    async def get(self, decode: bool | None = None) -> Any:
+        """The next message; text unless ``decode`` says otherwise. Raises EOFError at the end, UnicodeDecodeError."""
+        self.arrived, text, data = await super().get()
+        if self._paused and len(self) <= FEW_WAITING:
+            self._paused = False
+            self._transport.resume_reading()
+        return data.decode() if (text if decode is None else decode) else data
+
+
 class Wire(ClientConnection):
     """A connection that notes when each of its messages was there, before anybody took it.
 
-    Whole messages below 64 KiB are put into the connection's own queue; everything else, and everything once the
+    Whole messages below 64 KiB are put into the connection's inbox; everything else, and everything once the
     connection is closing, is handed to its parser, which so always stands between two frames or inside one that is its.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.arrived: deque[float] = deque()
-        """``perf_counter`` seconds of the messages nobody has taken yet."""
-        self._masks = Masks()
         self._rest = b""
         """What has come of a frame that is to be read by hand, or of the handshake."""
         self._greeted = False
@@ -97,13 +135,13 @@ class Wire(ClientConnection):
 
     def send_text(self, text: str) -> None:
         """Send a message at once; the caller has seen that the connection is open."""
-        self.transport.write(text_frame(text.encode(), self._masks.next()))
+        self.transport.write(text_frame(text.encode(), _masks.next()))
 
-    def process_event(self, event: Any) -> None:
-        """Note the time of a message's last frame."""
-        super().process_event(event)
-        if self.response is not None and getattr(event, "fin", False) and event.opcode in DATA_OPCODES:
-            self.arrived.append(perf_counter())
+    def connection_made(self, transport: Any) -> None:
+        """Messages go into an inbox of our own."""
+        super().connection_made(transport)
+        self.inbox = Inbox(transport)
+        self.recv_messages = self.inbox  # type: ignore[assignment]  # put, get and close are all that is asked of it
 
     def data_received(self, data: bytes) -> None:
         """Take apart what has come."""
@@ -140,14 +178,13 @@ class Wire(ClientConnection):
             return None
         start, end = found
         first = data[at]
-        opcode = WHOLE.get(first)
-        if opcode is None or self._fragmented or end - start >= LARGE or data[at + 1] & MASKED:
+        text = WHOLE.get(first)
+        if text is None or self._fragmented or end - start >= LARGE or data[at + 1] & MASKED:
             if first & OPCODE < Opcode.CLOSE:  # control frames may stand between fragments
                 self._fragmented = not first & FIN
             self._owed = end - at
             return at
         if len(data) < end:
             return None
-        self.arrived.append(perf_counter())
-        self.recv_messages.put(Frame(opcode, data[start:end]))
+        self.inbox.whole(text, data[start:end])
         return end

@@ -54,6 +54,15 @@ assert settings.CONSOLE_DATA_DIR == DATA_DIR  # read now: pytest-django sets up 
 (DATA_DIR / "static").mkdir()  # WhiteNoise warns when there is none
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _writes_in_a_thread() -> None:
+    """What tests record in their own process is written there, too; consoles they start have their own processes."""
+    from console.courier import Courier  # noqa: PLC0415  (Django is set up after this file is read)
+    from tests.console.writing import WriterThread  # noqa: PLC0415
+
+    Courier.launch = staticmethod(WriterThread)
+
+
 def pytest_unconfigure() -> None:
     """Leave nothing behind."""
     shutil.rmtree(DATA_DIR, ignore_errors=True)

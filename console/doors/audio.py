@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from console import live
-from realtime.audio import split, to_pcm24
+from realtime.audio import split
 from realtime.events import Event
+from realtime.pcm import to_pcm24
 from realtime.protocol import CONNECTING, READY, Played
 from realtime.relaying import RelayRunner
 from realtime.runner import SessionRunner

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -39,8 +40,8 @@ class AsgiClient:
         """``drops``: whether the server can break a connection off (console.server can, uvicorn does at our return)."""
         self._send = send
         self._drops = drops
-        self.broken = asyncio.Event()
-        """Set when the connection is to be broken off, and the server does that only at our return."""
+        self.on_broken: Callable[[], object] = lambda: None
+        """Called when the connection is to be broken off, and the server does that only at our return."""
 
     async def send(self, frame: str | bytes) -> None:
         """Send one frame; waits while the client does not read."""
@@ -62,7 +63,7 @@ class AsgiClient:
         if self._drops:
             await self._send({"type": "websocket.close", "code": VANISHED})
         else:
-            self.broken.set()
+            self.on_broken()
 
 
 async def relay(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -95,16 +96,15 @@ async def relay(scope: dict[str, Any], receive: Any, send: Any) -> None:
     relayed.begin()
     # Read on after a goodbye, too: what the client has still to say stands before its answer.
     reading = asyncio.create_task(carry(relayed.runner, receive), name="relay client")
-    broken = asyncio.create_task(client.broken.wait(), name="relay client broken off")
+    client.on_broken = reading.cancel
     try:
-        await asyncio.wait({reading, broken}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({reading})
     except asyncio.CancelledError:
         await relayed.runner.client_left(VANISHED, "")
         raise
     finally:
         reading.cancel()
-        broken.cancel()
-    if reading.done():
+    if not reading.cancelled():
         reading.result()
     await relayed.finished()
 
@@ -120,6 +120,7 @@ async def carry(runner: Any, receive: Any) -> None:
             return
         text = message.get("text")
         runner.forward(text if text is not None else message.get("bytes") or b"", message.get("arrived", 0.0))
+        del message, text  # not to be held until the next one comes
         while runner.full:
             if not await wait_for_room(runner, receive, ahead):
                 break

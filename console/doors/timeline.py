@@ -36,6 +36,10 @@ class TimelineConsumer(Viewer):
         """What is new on the timeline and around it."""
         return self.watch.catch_up()
 
+    def behind(self) -> bool:
+        """There are only so many rows in one push."""
+        return self.watch.behind
+
     def patience(self) -> float:
-        """A session that is over has little news."""
-        return LOOK_EVERY if self.watch.live else LOOK_SELDOM
+        """A session that is over has little news; what was held back while it streamed is due soon."""
+        return self.watch.patience(LOOK_EVERY if self.watch.live else LOOK_SELDOM)

@@ -40,6 +40,10 @@ class Viewer(AsyncWebsocketConsumer):
         """Messages that bring the page up to date, none when it is; called on a reader thread."""
         raise AssertionError("whoever shows something says what")
 
+    def behind(self) -> bool:
+        """Whether the last look left out something it knows of: then the next one does not wait for news."""
+        return False
+
     def patience(self) -> float:
         """Seconds after which it looks without being nudged: a nudge that was lost costs no more than that."""
         return 1.0
@@ -57,13 +61,17 @@ class Viewer(AsyncWebsocketConsumer):
 
     async def _show(self) -> None:
         """Send what is new until the page goes."""
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 self.news.clear()
-                while messages := await in_reader(self.look):
+                began = loop.time()
+                if messages := await in_reader(self.look):
                     for html in messages:
                         await self.send(text_data=html)
-                    await asyncio.sleep(self.every)
+                    await asyncio.sleep(self.every - (loop.time() - began))
+                    if self.behind():
+                        continue
                 with contextlib.suppress(TimeoutError):  # then it looks all the same
                     # Not wait_for: in Python 3.11 it can swallow the cancellation that ends this task.
                     async with asyncio.timeout(self.patience()):

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 from console import live
 from console.access import keyring
 from console.forms import ConsoleForm, MemoryForm, ModeForm, SayForm, SendForm, StartForm
-from console.models import Session
+from console.models import Entry, Session
 from console.providers import providers
 from console.views.answers import problems
 from console.views.pages import console_page
@@ -57,7 +57,7 @@ def _earlier(session_id: str) -> dict[str, str]:
     """What was remembered in the session this one continues."""
     if not session_id:
         return {}
-    return memory_of(e.to_entry() for e in Session.objects.get(pk=session_id).entries.filter(type="memory"))
+    return memory_of(e.to_entry() for e in Entry.objects.of(Session.objects.get(pk=session_id)).of_types("memory"))
 
 
 @require_POST

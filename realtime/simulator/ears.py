@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from realtime.audio import RATE, duration_ms, resample, samples
+from realtime.audio import RATE, duration_ms
+from realtime.pcm import resample, samples
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from realtime.audio import to_pcm24
+from realtime.pcm import to_pcm24
 from realtime.simulator.buffer import InputBuffer, SpeechStarted, SpeechStopped
 from realtime.simulator.items import Stored, user_speech
 from realtime.simulator.refusals import Refusal, expect, missing

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from realtime.audio import duration_ms, from_pcm24
+from realtime.audio import duration_ms
+from realtime.pcm import from_pcm24
 from realtime.simulator import usage
 from realtime.simulator.config import Config
 from realtime.simulator.ids import Ids

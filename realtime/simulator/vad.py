@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from realtime.audio import RATE, samples
+from realtime.audio import RATE
+from realtime.pcm import samples
 
 log = logging.getLogger(__name__)
 

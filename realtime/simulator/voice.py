@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from realtime.audio import RATE, resample
+from realtime.audio import RATE
+from realtime.pcm import resample
 
 log = logging.getLogger(__name__)
 

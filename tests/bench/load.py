@@ -27,6 +27,9 @@ WARM = 0.5
 """Seconds before anything counts."""
 SETTLE = 5.0
 """Seconds in which what is under way must have come."""
+MARK = re.compile(rb"bench\.mark\.(\d+)")
+MARK_EVERY = 0.0731
+"""Seconds between two events whose way to a page is timed."""
 AT_ONCE = 16
 """Frames written together when there is no pace."""
 
@@ -58,6 +61,31 @@ DOWN = Template(
     masked=False,
 )
 CREATED = framed(b'{"type":"session.created","event_id":"e","session":{"type":"realtime","model":"gpt-realtime"}}', False)
+
+
+class Marks:
+    """Events that can be told apart on a page: how long each takes from the API to a viewer's screen."""
+
+    def __init__(self, api: Wire, page: Wire) -> None:
+        self._api = api
+        self._sent: list[float] = []
+        self._under_way: set[int] = set()
+        self.took: list[float] = []
+        page.on_text = self._shown
+
+    async def send(self) -> None:
+        """Send one now and then, at no fixed moment of the page's own rhythm."""
+        while True:
+            number = len(self._sent)
+            self._sent.append(perf_counter())
+            self._under_way.add(number)
+            self._api.transport.write(framed(b'{"type":"bench.mark.%d","event_id":"mark_%d"}' % (number, number), False))
+            await asyncio.sleep(MARK_EVERY)
+
+    def _shown(self, html: bytes) -> None:
+        for number in self._under_way & {int(found) for found in MARK.findall(html)}:
+            self._under_way.remove(number)
+            self.took.append(perf_counter() - self._sent[number])
 
 
 @dataclass
@@ -154,6 +182,8 @@ class Load:
         """Sessions as people have them: so many frames a second each way, spread evenly."""
         talks = await self.talks(url, sessions)
         page = await self._view(url, talks[0]) if viewer else None
+        marks = Marks(talks[0].api, page) if page is not None else None
+        marking = asyncio.create_task(marks.send()) if marks is not None else None
         tell({"ready": [talk.session_id for talk in talks]})
         ways = [(talk.up, talk.client) for talk in talks] + [(talk.down, talk.api) for talk in talks]
         ways = [way for pair in zip(ways[:sessions], ways[sessions:], strict=True) for way in pair]
@@ -171,9 +201,12 @@ class Load:
                 ways[number % len(ways)][0].send(ways[number % len(ways)][1])
                 number += 1
                 await asyncio.sleep(0)  # what comes meanwhile is timed when it comes
+        if marking is not None:
+            marking.cancel()
         await self._settle(talks)
         up, down = ([took for talk in talks for took in way(talk).took] for way in (lambda t: t.up, lambda t: t.down))
         told = self._told(talks) | {"up": spread(up), "down": spread(down), "pushes": page.frames if page else 0}
+        told["shown"] = spread(marks.took) if marks is not None else []
         if page is not None:
             page.transport.abort()
         await asyncio.gather(*(talk.end() for talk in talks))

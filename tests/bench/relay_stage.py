@@ -60,13 +60,15 @@ class Relay:
 
     @property
     def memory_mb(self) -> float:
-        """Resident memory of its process."""
-        return _memory_mb(self.pid) if self.pid else 0.0
+        """Resident memory of its process, and what those it has started have to themselves."""
+        if not self.pid:
+            return 0.0
+        return _memory_mb(self.pid, "Rss") + sum(_memory_mb(child, "Private_") for child in processes(self.pid)[1:])
 
     @property
     def cpu(self) -> float:
-        """Seconds of CPU its process has used."""
-        return _cpu(self.pid) if self.pid else 0.0
+        """Seconds of CPU its processes have used."""
+        return sum(map(_cpu, processes(self.pid))) if self.pid else 0.0
 
 
 class Load:
@@ -173,8 +175,9 @@ def our_relay(folder: Path, api: str, core: int | None = None) -> Iterator[Relay
     console = start_console(folder, REALTIME_UPSTREAM_URL=api)
     pid = console.process.pid
     if core is not None:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            os.sched_setaffinity(int(task.name), {core})
+        for process in processes(pid):
+            for task in Path(f"/proc/{process}/task").iterdir():
+                os.sched_setaffinity(int(task.name), {core})
     try:
         yield Relay("ours", console.url.replace("http", "ws") + "v1/realtime", pid, console.data_dir)
     finally:
@@ -206,12 +209,24 @@ def watching(relay: Relay) -> Iterator[list[float]]:
         peak[0] = max(peak[0], relay.memory_mb)
 
 
-def _memory_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
+def processes(pid: int) -> list[int]:
+    """A process and those it has started."""
+    tasks = Path(f"/proc/{pid}/task")
+    if not tasks.exists():
+        return [pid]
+    children = [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]
+    return [pid, *(further for child in children for further in processes(child))]
+
+
+def _memory_mb(pid: int, kind: str) -> float:
+    sums = Path(f"/proc/{pid}/smaps_rollup")
+    if not sums.exists():
         pytest.skip("this system does not tell a process's memory")
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
+    try:
+        lines = sums.read_text().splitlines()
+    except ProcessLookupError:
+        return 0.0  # it has ended just now
+    return sum(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024
 
 
 def _cpu(pid: int) -> float:

@@ -35,12 +35,14 @@ def framed(payload: bytes, masked: bool, opcode: int = TEXT) -> bytes:
 class Wire(asyncio.Protocol):
     """A WebSocket after and during its handshake.
 
-    ``on_number(number, size)`` is called for every numbered frame, ``on_open`` once; ``closed`` is set at the end.
+    ``on_number(number, size)`` is called for every numbered frame, ``on_text`` for every text where somebody wants it,
+    ``on_open`` once; ``closed`` is set at the end.
     """
 
     def __init__(self, client: bool) -> None:
         self.client = client
         self.on_number: Callable[[int, int], None] = lambda number, size: None
+        self.on_text: Callable[[bytes], None] | None = None
         self.on_open: Callable[[Wire], None] = lambda wire: None
         self.opened, self.closed, self.room = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.room.set()
@@ -110,6 +112,8 @@ class Wire(asyncio.Protocol):
         if opcode == TEXT:
             self.frames += 1
             head = data[start : start + 112]
+            if self.on_text is not None:
+                self.on_text(data[start:end])
             if number := NUMBER.match(apply_mask(head, mask) if masked else head):
                 self.on_number(int(number[1]), size)
         elif opcode == PING:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from realtime.audio import RATE, resample
+from realtime.audio import RATE
+from realtime.pcm import resample
 from tests.conftest import utterance
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -27,6 +27,8 @@ SPEAKS = [
      "item": {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]}},
     {"type": "response.create"},
 ]  # fmt: skip
+MANY = 350
+"""Events that make more rows than a page holds."""
 PIECE = 40
 """Milliseconds of sound in one append."""
 
@@ -125,6 +127,29 @@ def test_listening_in(app: Any, page: Page) -> None:
         until(page, f"{VOICE}.state.link === 'closed'")
         expect(page.get_by_role("button", name="Listen in")).to_have_attribute("aria-pressed", "false")
         expect(page.locator('#timeline tr [data-mark="origin"]')).to_have_count(0)
+
+
+def test_a_row_that_grows_out_of_sight(app: Any, page: Page) -> None:
+    """A row that has left the page at its top grows where it stands, not at the end; scrolled to, it is there as it is."""
+    with program(app) as one:
+        show(page, app, one)
+        one.speak(PIECE)
+        spoken = row(page, "input_audio_buffer.append")
+        expect(spoken).to_have_count(1)
+        for number in range(MANY):
+            one.send({"type": f"app.mark.{number}"})  # each makes two rows: itself, and the error that answers it
+        expect(row(page, f"app.mark.{MANY - 1}")).to_have_count(1, timeout=ANSWER)
+        expect(spoken).to_have_count(0)
+        one.speak(5 * PIECE)
+        one.send({"type": "app.mark.last"})
+        expect(row(page, "app.mark.last")).to_have_count(1, timeout=ANSWER)
+        seqs = page.locator("#timeline tr[data-seq]").evaluate_all("rows => rows.map((row) => Number(row.dataset.seq))")
+        assert seqs == sorted(seqs)
+        expect(spoken).to_have_count(0)
+        while not spoken.count():
+            page.locator("#timeline tr[data-seq]").first.scroll_into_view_if_needed()
+            page.wait_for_timeout(50)
+        expect(spoken).to_have_attribute("data-count", "6")
 
 
 def test_acting(app: Any, page: Page) -> None:

@@ -13,8 +13,9 @@ from django.test import AsyncClient
 
 from console import live
 from console.asgi import application
+from console.batches import Batch
 from console.models import Session
-from console.recorder import Batch, recorder
+from console.recorder import recorder
 from realtime.events import parse
 from realtime.protocol import READY
 from realtime.runner import SessionRunner

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from console.batches import Batch
 from console.models import Session
-from console.recorder import Batch
 from realtime import masking
 from realtime.events import parse
 from realtime.testing import Clock

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from console.sockets import Reader
 
 STAGE = Path(__file__).with_name("socket_stage.py")
 MEGABYTE = 1_000_000
@@ -318,3 +321,67 @@ async def test_stopping_closes_and_flushes(stage: Stage) -> None:
     said = {await asyncio.to_thread(stage.said) for _ in range(2)}
     assert said == {"shut down", "1012 The console is stopping."}
     assert await asyncio.to_thread(stage.process.wait, 10) == 0
+
+
+class Transport:
+    """What a reader needs of Twisted's; says what was asked of it."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.socket, self.fileno = end, end.fileno
+        self.asked: list[str] = []
+
+    def startReading(self) -> None:
+        """Twisted reads."""
+        self.asked.append("read")
+
+    def stopReading(self) -> None:
+        """Twisted does not."""
+        self.asked.append("do not read")
+
+    def abortConnection(self) -> None:
+        """It is broken off."""
+        self.asked.append("break off")
+
+
+async def turns() -> None:
+    """Let the loop look for what has come, and deal with it."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def test_reading_is_paused_and_given_back() -> None:
+    """What comes is read until that is stopped, and again from then on; the end is seen by Twisted."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    got: list[bytes] = []
+    with ours, theirs:
+        transport = Transport(ours)
+        reader = Reader(transport, got.append)
+        theirs.send(b"one")
+        await turns()
+        transport.stopReading()
+        theirs.send(b"two")
+        await turns()
+        assert got == [b"one"]
+        reader.start()
+        await turns()
+        theirs.shutdown(socket.SHUT_WR)
+        await turns()
+    assert got == [b"one", b"two"]
+    assert transport.asked == ["do not read", "read"]
+
+
+async def test_a_defect_breaks_off() -> None:
+    """A connection whose data made us fail is not gone on with, and the failure is told."""
+    told: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        transport = Transport(ours)
+        reader = Reader(transport, lambda data: data.decode("ascii").index("x"))
+        theirs.send(b"one")
+        await turns()
+        reader.stop()
+    assert transport.asked == ["do not read", "break off"]
+    assert [type(error) for error in told] == [ValueError]

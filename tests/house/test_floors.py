@@ -13,7 +13,7 @@ FLOORS = [
     {"console.doors", "console.views", "console.lifespan"},
     {"console.panes"},
     {"console.watch", "console.page"},
-    {"console.fragments"},
+    {"console.fragments", "console.growing"},
     {"console.rail"},
     {"console.forms"},
     {"console.lifecycle"},
@@ -22,7 +22,10 @@ FLOORS = [
     {"console.live", "console.logfiles", "console.sound", "console.preparing"},
     {"console.recorder", "console.access", "console.providers", "console.relay_keys", "console.rest"}
     | {"console.migrations", "console.sockets"},
-    {"console.admin", "console.batches"},
+    {"console.courier"},
+    {"console.writer_process"},
+    {"console.writer"},
+    {"console.admin", "console.batches", "console.reopening", "console.parcels"},
     {"console.models"},
     {"console.settings", "console.static", "console.apps", "console.framing", "console.tls"}
     | {"console.threads"},
@@ -38,10 +41,12 @@ FLOORS = [
     {"realtime.lines", "realtime.calls"},
     {"realtime.timeline", "realtime.items"},
     {"realtime.settings", "realtime.fixed"},
-    {"realtime.catalog", "realtime.masking", "realtime.shapes", "realtime.meter", "realtime.prices"},
+    {"realtime.catalog", "realtime.masking", "realtime.shapes", "realtime.meter", "realtime.prices"}
+    | {"realtime.pcm"},
     {"realtime.audio"},
     {"realtime.events"},
     {"realtime.errors", "realtime.wire"},
+    {"realtime.mailbox"},
 ]
 """From top to bottom; a module imports from its own room and from floors below. docs/architecture.md draws the same."""
 

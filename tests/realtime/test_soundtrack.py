@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime import audio, soundtrack
+from realtime import soundtrack
 from realtime.events import parse
+from realtime.pcm import from_pcm24
 from realtime.soundtrack import ASSISTANT, PER_MS, USER, WAV_HEADER, Lane, Soundtrack
 from realtime.timeline import Direction, Entry
 
@@ -192,7 +193,7 @@ class TestPcm:
         tone = (8000 * np.sin(np.arange(24 * 100) / 24)).astype("<i2").tobytes()
         session = {"audio": {"input": {"format": {"type": format_}}, "output": {"format": {"type": "audio/pcm"}}}}
         story = Story().ev(0, "session.updated", session=session).ev(1, APPEND, 100).ev(1, DELTA, 100, item_id="a")
-        story.sounds = {2: audio.from_pcm24(tone, format_), 3: tone}
+        story.sounds = {2: from_pcm24(tone, format_), 3: tone}
         left, right = np.frombuffer(story.plan().pcm(24, 2424, story.fetch), "<i2").reshape(-1, 2).T
         assert right.tobytes() == tone
         assert np.corrcoef(left, right)[0, 1] > 0.99

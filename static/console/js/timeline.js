@@ -5,6 +5,7 @@ import { PAGE, Rows } from "./rows.js";
 import { Selection } from "./selection.js";
 import { timeText } from "./times.js";
 
+const seqOf = (row) => Number(row.dataset.seq);
 const MOST_ROWS = 600; // in the page at once; further ones are fetched as they are scrolled to
 const NEAR = 600; // pixels from an end of the table at which the next page is fetched
 const TAIL = 24; // pixels from the bottom within which a reader counts as being at the tail
@@ -79,7 +80,7 @@ class EventTimeline extends HTMLElement {
     event.detail.shouldSwap = false;
     const fresh = event.detail.fragment.querySelector?.("#timeline");
     const rows = [...event.detail.fragment.querySelectorAll("tr")];
-    for (const row of rows) this.lastSeq = Math.max(this.lastSeq, Number(row.dataset.seq));
+    for (const row of rows) this.lastSeq = Math.max(this.lastSeq, seqOf(row));
     if (this.#replay !== null) return;
     if (fresh && !this.#paused && this.#following) this.#replaceAll(rows, { top: false, tail: true });
     else this.#take(rows);
@@ -87,10 +88,15 @@ class EventTimeline extends HTMLElement {
 
   #take(rows) {
     const added = [];
+    const here = this.#rows;
     for (const row of rows) {
       const known = document.getElementById(row.id);
+      const next = here.find((other) => seqOf(other) > seqOf(row));
       if (known) this.#replaceRow(known, row);
-      else if (this.#paused || !this.#whole.tail || (!this.#following && this.#rows.length >= MOST_ROWS)) {
+      else if (next) {
+        // It grew: scrolled out at the top it is fetched as it is then; or it has just come to match the filter.
+        if (next !== here[0] || this.#whole.top) next.before(row);
+      } else if (this.#paused || !this.#whole.tail || (!this.#following && this.#rows.length >= MOST_ROWS)) {
         this.#whole.tail = false;
         this.#waiting += 1;
         this.#source.count(row);

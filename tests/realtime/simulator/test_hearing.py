@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from realtime.audio import to_g711
+from realtime.pcm import to_g711
 from tests.realtime.simulator.stage import (
     AUDIO_CLOSED,
     COMMITTED,

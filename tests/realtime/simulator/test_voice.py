@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from realtime.audio import level, samples
+from realtime.pcm import level, samples
 from realtime.simulator import voice
 from realtime.simulator.voice import VOICES, speak, voices
 

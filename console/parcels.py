@@ -1,0 +1,107 @@
+"""What travels between the recorder and the process that writes: parcels of entries one way, receipts the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from struct import Struct
+from typing import BinaryIO
+
+import msgspec
+from django.core.serializers.json import DjangoJSONEncoder
+
+from realtime.timeline import Entry
+
+LENGTH = Struct("<I")
+"""What goes before each message: its length in bytes."""
+
+
+class Late(msgspec.Struct, frozen=True, array_like=True):
+    """What a frame's way through the relay cost, known after it was told."""
+
+    seq: int
+    added_us: int | None
+    size: int = 0
+
+
+Told = tuple[str, Entry | Late]
+"""Something told, and of which session."""
+
+
+class Parcel(msgspec.Struct, array_like=True):
+    """Entries of any sessions, in the order in which they were told."""
+
+    entries: list[tuple[str, Entry, str]]
+    """Session, entry without its facts, and those as JSON: what people and models call a number can be any number."""
+    late: list[tuple[str, Late]]
+    whole: bool
+    """Whether what has come since the last whole one is to be stored now, in one transaction."""
+
+
+class Receipt(msgspec.Struct, array_like=True):
+    """What became of the entries up to a whole parcel."""
+
+    sessions: list[str]
+    """Whose entries they are."""
+    done: bool = True
+    """Whether it is dealt with; if not it is tried again."""
+    trouble: str = ""
+    """One sentence, when it is not stored."""
+    deleted: list[str] = []
+    """Sessions that are no longer there: theirs could not be kept."""
+    details: str = ""
+    """Of entries the database will never take: what it said."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_parcel = msgspec.msgpack.Decoder(Parcel).decode
+_decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
+
+
+def packed(told: Iterable[Told], whole: bool) -> bytes:
+    """A parcel as it travels."""
+    entries: list[tuple[str, Entry, str]] = []
+    late: list[tuple[str, Late]] = []
+    for session_id, what in told:
+        if isinstance(what, Late):
+            late.append((session_id, what))
+        elif what.data:
+            bare = msgspec.structs.replace(what, data={})
+            entries.append((session_id, bare, json.dumps(what.data, cls=DjangoJSONEncoder)))
+        else:
+            entries.append((session_id, what, ""))
+    return _framed(_encode(Parcel(entries, late, whole)))
+
+
+def parcels(inward: BinaryIO) -> Iterator[tuple[list[Told], bool]]:
+    """What was packed, until the other side has closed: what was told, and whether to store it now."""
+    for message in _messages(inward):
+        parcel = _decode_parcel(message)
+        told: list[Told] = [
+            (session_id, msgspec.structs.replace(entry, data=json.loads(facts)) if facts else entry)
+            for session_id, entry, facts in parcel.entries
+        ]
+        yield told + list(parcel.late), parcel.whole
+
+
+def signed(receipt: Receipt) -> bytes:
+    """A receipt as it travels."""
+    return _framed(_encode(receipt))
+
+
+def receipts(inward: BinaryIO) -> Iterator[Receipt]:
+    """Receipts, until the other side has closed."""
+    return map(_decode_receipt, _messages(inward))
+
+
+def _framed(message: bytes) -> bytes:
+    return LENGTH.pack(len(message)) + message
+
+
+def _messages(inward: BinaryIO) -> Iterator[bytes]:
+    """Whole messages; half of one, of a process that has ended, is none."""
+    while len(head := inward.read(LENGTH.size)) == LENGTH.size:
+        (length,) = LENGTH.unpack(head)
+        if len(message := inward.read(length)) < length:
+            return
+        yield message

@@ -1,0 +1,76 @@
+"""The process that writes: how the console starts it, and what it is. It ends with its input, when all is stored.
+
+A process and not a thread, for Python runs one thread at a time: while a thread of the console's own wrote, each frame
+that came would wait for it.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+
+NICE = 5
+"""How much more modest than the console it is, in the system's own measure (0 to 19), should they share a core."""
+PIPE = 1024 * 1024
+"""Bytes that may be under way, where the system lets us choose: two batches of speech from a hundred sessions."""
+
+
+def start(again: bool, modest: bool) -> subprocess.Popen[bytes]:
+    """Start it on this console's database; returns at once. Raises OSError when there can be no such process.
+
+    ``again``: in the place of one that has ended before it could say what it had stored. ``modest``: it takes only
+    time that nobody else wants, so that no frame waits for it; on a machine where all cores are busy that may be none.
+    """
+    from django.conf import settings  # noqa: PLC0415  (at the other end it is configured first)
+    from django.db import connection  # noqa: PLC0415
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "console.writer_process"],
+        cwd=settings.BASE_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None
+    database = {name: value for name, value in connection.settings_dict.items() if name != "TEST"}
+    told = {"database": database, "again": again, "modest": modest}
+    process.stdin.write(json.dumps(told, default=str).encode() + b"\n")  # not as an argument: it may hold a password
+    process.stdin.flush()
+    return process
+
+
+def main() -> None:
+    """Read what database to write to, load what that needs of Django, a third of the console, and write."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # a terminal and a supervisor send them to all; the console answers
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if not (line := sys.stdin.buffer.readline()):
+        return  # the console has ended as it began
+    told = json.loads(line)
+
+    from django.apps import apps  # noqa: PLC0415  (its settings come with the first line)
+    from django.conf import settings  # noqa: PLC0415
+
+    settings.configure(DATABASES={"default": told["database"]}, INSTALLED_APPS=["console"], USE_TZ=True)
+    apps.populate(settings.INSTALLED_APPS)  # what django.setup() does beside this is for pages
+    from console.writer import serve  # noqa: PLC0415
+
+    gc.freeze()  # what is loaded stays
+    give_way(told["modest"])
+    serve(sys.stdin.buffer, sys.stdout.buffer, told["again"])
+
+
+def give_way(modest: bool) -> None:
+    """Let the console go first, should they share a core.
+
+    Nice alone does not: Linux lets who runs finish a slice of some milliseconds, unless that is an idle-class process.
+    """
+    if modest and hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    elif hasattr(os, "nice"):
+        os.nice(NICE)
+
+
+if __name__ == "__main__":
+    main()
