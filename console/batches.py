@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -65,8 +66,8 @@ class Batch:
     """Entries on their way into the database, as rows; sessions may be mixed."""
 
     def __init__(self) -> None:
-        self.entries: list[list[Any]] = []
-        self.frames: list[tuple[Any, ...]] = []
+        self.entries: list[Sequence[Any]] = []
+        self.frames: list[Sequence[Any]] = []
         self.heads: dict[tuple[str, int], tuple[list[Any], engine.Fold]] = {}
         """Row and fold of each head this batch inserts."""
         self.folds: dict[tuple[str, int], engine.Fold] = {}
@@ -144,6 +145,8 @@ class Batch:
             row[ADDED] = transit.added_us
         for row, fold in self.heads.values():
             row[-5:] = _fold_values(fold)
+        for rows in (self.entries, self.frames):
+            rows.sort(key=itemgetter(0))  # session by session is a third less to write
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.executemany(INSERT_ENTRY, self.entries)
             cursor.executemany(INSERT_FRAME, self.frames)

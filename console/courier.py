@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,8 +16,6 @@ from console.parcels import Receipt, Told, packed, receipts
 
 log = logging.getLogger(__name__)
 
-PARCEL_ROWS = 16
-"""Entries packed in one go: 25 µs in which the loop does not have its turn."""
 AGAIN_AFTER = 0.25
 """Seconds until another process is started when one has ended."""
 DEATHS = 3
@@ -45,8 +43,8 @@ class Process(Protocol):
 class Sent:
     """A batch that is not known to be stored."""
 
-    sessions: set[str]
-    size: int
+    sessions: set[str] = field(default_factory=set)
+    size: int = 0
     """Bytes, as the recorder counts them."""
     parcels: list[bytes] = field(default_factory=list)
     at: float = field(default_factory=time.monotonic)
@@ -92,15 +90,19 @@ class Courier:
         for sent in list(self._sent):
             self._write(sent.parcels)
 
-    def send(self, told: Sequence[Told], size: int) -> None:
-        """Bring a batch; waits while the process is behind."""
-        sent = Sent({session_id for session_id, _ in told}, size)
-        for start in range(0, len(told), PARCEL_ROWS):
-            sent.parcels.append(packed(told[start : start + PARCEL_ROWS], whole=start + PARCEL_ROWS >= len(told)))
-            if start == 0:
-                self._sent.append(sent)
+    def send(self, batch: Iterable[tuple[list[Told], int]]) -> int:
+        """Bring a batch, a few entries and their size at a time; waits while the process is behind. Of how many sessions it was."""
+        sent = Sent()
+        self._sent.append(sent)
+        for told, size in batch:
+            sent.size += size
+            sent.sessions.update(session_id for session_id, _ in told)
+            sent.parcels.append(packed(told))
             self._write(sent.parcels[-1:])
+        sent.parcels.append(packed((), whole=True))
+        self._write(sent.parcels[-1:])
         self.revive()
+        return len(sent.sessions)
 
     def revive(self) -> None:
         """If the process has ended, start another one."""

@@ -18,7 +18,7 @@ from realtime.simulator.server import SimulatorServer
 
 log = logging.getLogger(__name__)
 
-COLLECT_AFTER = (20_000, 20, 20)
+COLLECT_AFTER = (5_000, 5, 5)
 """Objects more than before at which the collector looks at new ones, and how seldom at older ones; Python's are 700, 10, 10."""
 
 _simulator: SimulatorServer | None = None

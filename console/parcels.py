@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from struct import Struct
 from typing import BinaryIO
@@ -36,6 +37,8 @@ class Parcel(msgspec.Struct, array_like=True):
     late: list[tuple[str, Late]]
     whole: bool
     """Whether what has come since the last whole one is to be stored now, in one transaction."""
+    at: float
+    """When it was packed (``monotonic``, which processes have in common)."""
 
 
 class Receipt(msgspec.Struct, array_like=True):
@@ -58,7 +61,7 @@ _decode_parcel = msgspec.msgpack.Decoder(Parcel).decode
 _decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
 
 
-def packed(told: Iterable[Told], whole: bool) -> bytes:
+def packed(told: Iterable[Told], whole: bool = False) -> bytes:
     """A parcel as it travels."""
     entries: list[tuple[str, Entry, str]] = []
     late: list[tuple[str, Late]] = []
@@ -70,18 +73,18 @@ def packed(told: Iterable[Told], whole: bool) -> bytes:
             entries.append((session_id, bare, json.dumps(what.data, cls=DjangoJSONEncoder)))
         else:
             entries.append((session_id, what, ""))
-    return _framed(_encode(Parcel(entries, late, whole)))
+    return _framed(_encode(Parcel(entries, late, whole, time.monotonic())))
 
 
-def parcels(inward: BinaryIO) -> Iterator[tuple[list[Told], bool]]:
-    """What was packed, until the other side has closed: what was told, and whether to store it now."""
+def parcels(inward: BinaryIO) -> Iterator[tuple[list[Told], bool, float]]:
+    """What was packed, until the other side has closed: what was told, whether to store it now, and when it was packed."""
     for message in _messages(inward):
         parcel = _decode_parcel(message)
         told: list[Told] = [
             (session_id, msgspec.structs.replace(entry, data=json.loads(facts)) if facts else entry)
             for session_id, entry, facts in parcel.entries
         ]
-        yield told + list(parcel.late), parcel.whole
+        yield told + list(parcel.late), parcel.whole, parcel.at
 
 
 def signed(receipt: Receipt) -> bytes:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from console.batches import BATCH_ROWS
 from console.courier import Courier
@@ -16,10 +18,12 @@ from realtime import timeline as engine
 log = logging.getLogger(__name__)
 
 FLUSH_AFTER = 0.04  # seconds a batch may gather; with the write itself a row is stored within 50 ms
-FLUSH_MORE, FLUSH_MOST = 0.0005, 0.08  # seconds more for each session of the last batch: each costs pages of its own
+FLUSH_MORE, FLUSH_MOST = 0.001, 0.1  # seconds more for each session of the last batch: each costs pages of its own
 REST_AFTER = 25  # batches without an entry, one second of them, after which the thread sleeps until it is woken
 PENDING_LIMIT = 64 * 1024 * 1024  # bytes held in memory while the database cannot be written
-BEHIND = 8 * 1024 * 1024  # bytes waiting to be written at which those who can wait should
+PARCEL_ROWS = 16  # entries packed in one go: 25 µs in which the loop does not have its turn
+BEHIND = 12 * 1024 * 1024  # bytes waiting to be written at which those who can wait should
+ROOM_WITHIN = 0.5  # seconds after which who waits for room looks by itself
 ENTRY_OVERHEAD = 400  # bytes an entry costs in memory beside its frame, roughly
 
 
@@ -43,6 +47,8 @@ class Recorder:
         """Bytes taken, and bytes dealt with: each counted by one thread only."""
         self._queue: deque[Told] = deque()
         self._courier = Courier(self._heard, on_loss=lambda: self._wake.set())
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        """Of those who wait until less is behind."""
         self._open: set[str] = set()
         """Sessions that have not told their end."""
         self._wake = threading.Event()
@@ -60,6 +66,15 @@ class Recorder:
     def behind(self) -> bool:
         """Whether more is told than can be written, for no other reason than its amount."""
         return self._told - self._done > BEHIND and not self.trouble
+
+    async def room(self) -> None:
+        """Wait until half of what was too much is written, or for a moment: a hundred sessions that look every 10 ms take
+        the time in which it could be."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ROOM_WITHIN):
+                await future
 
     def tap(self, session_id: str) -> SessionTap:
         """The tap for one session."""
@@ -126,18 +141,18 @@ class Recorder:
 
     def _send(self) -> int:
         """Hand on what has come, as much as one transaction may hold; of how many sessions it was."""
+        return self._courier.send(self._slices(min(len(self._queue), BATCH_ROWS)))
+
+    def _slices(self, count: int) -> Iterator[tuple[list[Told], int]]:
+        """The next entries, a few at a time, with their size."""
         queue = self._queue
-        told = [queue.popleft() for _ in range(min(len(queue), BATCH_ROWS))]
-        sessions, size = set(), 0
-        for session_id, entry in told:
-            sessions.add(session_id)
-            size += entry.size + ENTRY_OVERHEAD
-            if isinstance(entry, engine.Entry) and entry.kind == "close":
-                self._open.discard(session_id)
-            else:
-                self._open.add(session_id)
-        self._courier.send(told, size)
-        return len(sessions)
+        while count:
+            told = [queue.popleft() for _ in range(min(count, PARCEL_ROWS))]
+            count -= len(told)
+            for session_id, entry in told:
+                if isinstance(entry, engine.Entry):
+                    (self._open.discard if entry.kind == "close" else self._open.add)(session_id)
+            yield told, sum(entry.size + ENTRY_OVERHEAD for _, entry in told)
 
     def _heard(self, receipt: Receipt, size: int) -> None:
         """What became of a batch of that many bytes: it is held up, it can never be stored, or it is stored."""
@@ -156,6 +171,14 @@ class Recorder:
                 log.warning("recording goes on")
         if receipt.sessions:
             self.nudge(set(receipt.sessions))
+        if self.trouble or self.pending < BEHIND // 2:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            with contextlib.suppress(RuntimeError):  # its loop is closed
+                future.get_loop().call_soon_threadsafe(_end, future)
 
     def _suffer(self, why: str) -> None:
         trouble = f"Recording is held up: {why}. Nothing is lost yet; it is tried again."
@@ -165,6 +188,11 @@ class Recorder:
         if self.pending > PENDING_LIMIT and not self._told_overflow:
             self._told_overflow = True
             self.overflow(set(self._open))
+
+
+def _end(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 class SessionTap:
@@ -182,6 +210,10 @@ class SessionTap:
     def behind(self) -> bool:
         """Whether those who can wait should, until more is written."""
         return self.recorder.behind
+
+    async def room(self) -> None:
+        """Wait until much of that is written, or for a moment."""
+        await self.recorder.room()
 
     def forwarded(self, entry: engine.Entry) -> None:
         """Take what a relayed frame's way cost, when that became known late."""

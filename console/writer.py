@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
-from collections.abc import Callable
-from operator import itemgetter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 from django.db import DatabaseError, DataError, IntegrityError, connection
@@ -19,61 +20,67 @@ RETRY_FIRST, RETRY_MOST = 0.25, 2.0
 """Seconds between tries while the database is locked or the disk is full."""
 ALONE_FOR = 5.0
 """Seconds it goes on trying when the console is gone."""
+LATE = 0.1
+"""Seconds from which what is stored is late, and the next batch is not left to idle time."""
 
 
 class Writer:
-    """Stores what it is told, session by session; ``tell`` gets a receipt for each batch, and whenever one is held up."""
+    """Makes rows of what it is told, and stores them; ``tell`` gets a receipt for each batch, and whenever one is held up."""
 
     def __init__(self, tell: Callable[[Receipt], None], again: bool = False) -> None:
         """``again``: some of what comes may have been stored already, by a writer that ended before it could say so."""
         self._tell = tell
         self._again = again
+        self._batch = Batch()
         self._folders: dict[str, engine.Folder] = {}
         self._stored: dict[str, int] = {}
         """Where another writer stopped, of sessions that this one began in the middle."""
 
-    def store(self, told: list[Told]) -> None:
-        """Write what was told in one transaction, again and again while the database refuses."""
-        told.sort(key=itemgetter(0))  # session by session is a third less to write
-        sessions = sorted({session_id for session_id, _ in told})
-        deleted: list[str] = []
-        batch: Batch | None = None
-        wait = RETRY_FIRST
+    def take(self, told: list[Told]) -> None:
+        """Make rows of what is told next: the frames themselves are not held any longer."""
+        self._patiently(lambda: self._open(told))
+        for session_id, entry in told:
+            if isinstance(entry, Late):
+                self._batch.late.append((entry.added_us, session_id, entry.seq))
+                continue
+            folder = self._folders.setdefault(session_id, engine.Folder())
+            if entry.seq > self._stored.get(session_id, 0):
+                self._batch.add(session_id, entry, folder)
+            if entry.kind == "close":
+                del self._folders[session_id]
+                self._stored.pop(session_id, None)
+
+    def store(self) -> None:
+        """Write what was taken in one transaction, again and again while the database refuses."""
+        batch, self._batch = self._batch, Batch()
+        sessions, deleted = sorted(batch.sessions), []
         while True:
             try:
-                if batch is None:
-                    self._open(told)
-                    batch = self._batch(told)
-                    told.clear()  # their frames are held by the batch alone
-                batch.write()
+                self._patiently(batch.write, sessions)
             except (DataError, IntegrityError) as error:
-                if batch is None or not (gone := batch.drop_deleted()):
+                if not (gone := batch.drop_deleted()):
                     self._tell(Receipt(sessions, trouble=explain(error), details=traceback.format_exc()))
                     return
                 deleted += sorted(gone)
-            except DatabaseError as error:
-                self._tell(Receipt(sessions, done=False, trouble=explain(error)))
-                connection.close()
-                time.sleep(wait)
-                wait = min(wait * 2, RETRY_MOST)
             else:
                 self._tell(Receipt(sessions, deleted=deleted))
                 return
 
-    def _batch(self, told: list[Told]) -> Batch:
-        """Rows of what was told."""
-        batch = Batch()
-        for session_id, entry in told:
-            if isinstance(entry, Late):
-                batch.late.append((entry.added_us, session_id, entry.seq))
-                continue
-            folder = self._folders.setdefault(session_id, engine.Folder())
-            if entry.seq > self._stored.get(session_id, 0):
-                batch.add(session_id, entry, folder)
-            if entry.kind == "close":
-                del self._folders[session_id]
-                self._stored.pop(session_id, None)
-        return batch
+    def _patiently(self, work: Callable[[], None], sessions: Sequence[str] = ()) -> None:
+        """Do what needs the database as soon as that can be had; ``sessions`` wait for it. Raises DataError and IntegrityError."""
+        wait = RETRY_FIRST
+        while True:
+            try:
+                work()
+            except (DataError, IntegrityError):
+                raise
+            except DatabaseError as error:
+                self._tell(Receipt(list(sessions), done=False, trouble=explain(error)))
+                connection.close()
+                time.sleep(wait)
+                wait = min(wait * 2, RETRY_MOST)
+            else:
+                return
 
     def _open(self, told: list[Told]) -> None:
         """Have ready what folds each session: from its first entry, or from where another writer stopped."""
@@ -122,15 +129,75 @@ class Answering:
             raise Alone(receipt.trouble)
 
 
+class Serving:
+    """Stores parcels, batch by batch."""
+
+    def __init__(self, inward: BinaryIO, outward: BinaryIO, again: bool) -> None:
+        self._writer = Writer(Answering(outward).tell, again)
+        self._parcels = parcels(inward)
+
+    def step(self) -> float | None:
+        """Store the next batch. Returns the seconds since its last parcel was packed, None when no more will come."""
+        whole = True
+        for told, whole, at in self._parcels:
+            self._writer.take(told)
+            if whole:
+                self._writer.store()
+                return time.monotonic() - at
+        if not whole:  # the console ended while it told this
+            self._writer.store()
+        return None
+
+
 def serve(inward: BinaryIO, outward: BinaryIO, again: bool = False) -> None:
     """Store parcels until no more come."""
-    writer, waiting = Writer(Answering(outward).tell, again), []
+    serving = Serving(inward, outward, again)
     try:
-        for told, whole in parcels(inward):
-            waiting += told
-            if whole:
-                writer.store(waiting)
-        if waiting:  # the console ended while it told this
-            writer.store(waiting)
+        while serving.step() is not None:
+            pass
     finally:
         connection.close()
+
+
+def serve_in_turns(inward: BinaryIO, outward: BinaryIO, again: bool, give_way: Callable[[], None]) -> None:
+    """As ``serve``, on two threads that take turns: one that has called ``give_way``, and this one whenever that is late."""
+    serving = Serving(inward, outward, again)
+    Turns(serving.step, give_way, leave=lambda: connection.close()).run()  # each thread has a connection of its own
+
+
+class Turns:
+    """Work in steps on two threads: a modest one, and whoever calls ``run``, who takes the next step when one was late."""
+
+    def __init__(self, step: Callable[[], float | None], give_way: Callable[[], None], leave: Callable[[], None]) -> None:
+        """``step`` returns how late it was, in seconds, None after the last. ``leave`` is called by each thread at its end."""
+        self._step, self._give_way, self._leave = step, give_way, leave
+        self._changed = threading.Condition()
+        self._next: str | None = "modest"
+
+    def run(self) -> None:
+        """Work until there is no more to do. Raises what a step raises, on whichever thread."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="modest", initializer=self._give_way) as other:
+            modest = other.submit(self._work, "modest")
+            self._work("urgent")
+            modest.result()
+
+    def _work(self, who: str) -> None:
+        try:
+            while self._mine(who):
+                late: float | None = None
+                try:
+                    late = self._step()
+                finally:  # a step that fails is the last one
+                    self._pass_on(None if late is None else "urgent" if late > LATE else "modest")
+        finally:
+            self._leave()
+
+    def _mine(self, who: str) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._next in (who, None))
+            return self._next is not None
+
+    def _pass_on(self, to: str | None) -> None:
+        with self._changed:
+            self._next = to
+            self._changed.notify_all()

@@ -54,22 +54,20 @@ def main() -> None:
 
     settings.configure(DATABASES={"default": told["database"]}, INSTALLED_APPS=["console"], USE_TZ=True)
     apps.populate(settings.INSTALLED_APPS)  # what django.setup() does beside this is for pages
-    from console.writer import serve  # noqa: PLC0415
+    from console.writer import serve, serve_in_turns  # noqa: PLC0415
 
     gc.freeze()  # what is loaded stays
-    give_way(told["modest"])
-    serve(sys.stdin.buffer, sys.stdout.buffer, told["again"])
-
-
-def give_way(modest: bool) -> None:
-    """Let the console go first, should they share a core.
-
-    Nice alone does not: Linux lets who runs finish a slice of some milliseconds, unless that is an idle-class process.
-    """
-    if modest and hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    elif hasattr(os, "nice"):
+    if hasattr(os, "nice"):
         os.nice(NICE)
+    if told["modest"] and hasattr(os, "SCHED_IDLE"):
+        serve_in_turns(sys.stdin.buffer, sys.stdout.buffer, told["again"], idle_class)
+    else:
+        serve(sys.stdin.buffer, sys.stdout.buffer, told["again"])
+
+
+def idle_class() -> None:
+    """Let this thread run when nobody else wants to. Linux lets others, niceness or not, finish a slice of milliseconds."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,9 @@ class RelayTap(Protocol):
     def behind(self) -> bool:
         """Whether it has been told more than it can deal with: those who can wait should."""
 
+    async def room(self) -> None:
+        """Wait until it has caught up by a good deal, or for a moment."""
+
 
 class Ledger:
     """The books of one relayed session: ``enter`` a frame when it has come, ``left`` when it has gone."""

@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 
 EARLY_LIMIT = 1024 * 1024
 """Bytes a client may send before the API has answered; then it has to wait, as with any slow reader."""
-LOOK_AGAIN = 0.01
-"""Seconds between two looks at whether what was recorded has been stored."""
 LET_GO = 5.0
 """Seconds a client has to take its close frame, and an API to take what its client said last."""
 NO_CODE, VANISHED = 1005, 1006
@@ -318,8 +316,8 @@ class RelayRunner(SessionRunner):
 
     async def _written(self) -> None:
         """Wait until the tap has caught up, or the session is over: what is not stored yet is held in memory."""
-        while self.tap.behind and self.protocol.state is not CLOSED:  # noqa: ASYNC110  (a thread works there)
-            await asyncio.sleep(LOOK_AGAIN)
+        while self.tap.behind and self.protocol.state is not CLOSED:
+            await self.tap.room()
 
     async def _deliver_passed(self, message: str | bytes, event: Event, arrived: float) -> None:
         """Deliver what a frame becomes on its way; where that is not what it was, each side's frame has a row."""

