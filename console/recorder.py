@@ -104,10 +104,10 @@ class Recorder:
         self._stopping = True
         self._wake.set()
         thread.join(timeout)
-        if in_time := not thread.is_alive():
-            return not self.trouble and not self.pending
-        self._courier.abandon()
-        return in_time
+        if thread.is_alive():
+            self._courier.abandon()
+            return False
+        return not self.trouble and not self.pending
 
     def _run(self) -> None:
         """Hand on what has come whenever it is time, until told to stop."""
