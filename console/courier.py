@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -47,15 +47,17 @@ class Sent:
     size: int = 0
     """Bytes, as the recorder counts them."""
     parcels: list[bytes] = field(default_factory=list)
+    whole: bool = False
+    """Whether it is to be stored: nothing more belongs to it."""
     at: float = field(default_factory=time.monotonic)
     deaths: int = 0
 
 
 class Courier:
-    """One thread calls ``begin``, ``send`` and ``end``; on another one ``heard`` is told what became of each batch.
+    """One thread calls ``begin``, ``take``, ``finish`` and ``end``; on another one ``heard`` is told what became of each batch.
 
     ``heard`` gets receipts: some may say why a batch is held up, one says that it is dealt with, and then also its size.
-    ``lost`` says that the process has ended; the next ``send``, ``revive`` or ``end`` starts another one and tells it all
+    ``lost`` says that the process has ended; the next ``finish``, ``revive`` or ``end`` starts another one and tells it all
     that is not stored.
     """
 
@@ -90,17 +92,20 @@ class Courier:
         for sent in list(self._sent):
             self._write(sent.parcels)
 
-    def send(self, batch: Iterable[tuple[list[Told], int]]) -> int:
-        """Bring a batch, a few entries and their size at a time; waits while the process is behind. Of how many sessions it was."""
-        sent = Sent()
-        self._sent.append(sent)
-        for told, size in batch:
-            sent.size += size
-            sent.sessions.update(session_id for session_id, _ in told)
-            sent.parcels.append(packed(told))
-            self._write(sent.parcels[-1:])
-        sent.parcels.append(packed((), whole=True))
-        self._write(sent.parcels[-1:])
+    def take(self, told: list[Told], size: int) -> None:
+        """Bring a few entries of the next batch, and their size; waits while the process is behind."""
+        if not self._sent or self._sent[-1].whole:
+            self._sent.append(Sent())
+        sent = self._sent[-1]
+        sent.size += size
+        sent.sessions.update(session_id for session_id, _ in told)
+        self._pack(sent, told)
+
+    def finish(self) -> int:
+        """Let the batch be stored; of how many sessions it is."""
+        sent = self._sent[-1]
+        sent.whole = True
+        self._pack(sent, [])
         self.revive()
         return len(sent.sessions)
 
@@ -136,6 +141,10 @@ class Courier:
         self._abandoned = True
         if self._process is not None:
             self._process.kill()
+
+    def _pack(self, sent: Sent, told: list[Told]) -> None:
+        sent.parcels.append(packed(told, sent.whole))
+        self._write(sent.parcels[-1:])
 
     def _write(self, parcels: Sequence[bytes]) -> None:
         process = self._process

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from time import monotonic, sleep
 
 from console.batches import BATCH_ROWS
 from console.courier import Courier
@@ -17,11 +18,13 @@ from realtime import timeline as engine
 
 log = logging.getLogger(__name__)
 
+LOOK_EVERY = 0.01  # seconds between two looks at what has come: packed as it comes, never a whole batch in one go
 FLUSH_AFTER = 0.04  # seconds a batch may gather; with the write itself a row is stored within 50 ms
 FLUSH_MORE, FLUSH_MOST = 0.001, 0.1  # seconds more for each session of the last batch: each costs pages of its own
-REST_AFTER = 25  # batches without an entry, one second of them, after which the thread sleeps until it is woken
+REST_AFTER = 100  # looks without an entry, one second of them, after which the thread sleeps until it is woken
 PENDING_LIMIT = 64 * 1024 * 1024  # bytes held in memory while the database cannot be written
-PARCEL_ROWS = 16  # entries packed in one go: 25 µs in which the loop does not have its turn
+PARCEL_ROWS = 32  # entries packed in one go: 0.1 ms in which the loop does not have its turn
+GO_FIRST = 0.0001  # seconds until the next, in which it has: by itself Linux lets a thread finish a slice of milliseconds
 BEHIND = 12 * 1024 * 1024  # bytes waiting to be written at which those who can wait should
 ROOM_WITHIN = 0.5  # seconds after which who waits for room looks by itself
 ENTRY_OVERHEAD = 400  # bytes an entry costs in memory beside its frame, roughly
@@ -31,8 +34,8 @@ class Recorder:
     """Records what all sessions of this process tell it.
 
     ``tap(session_id)`` gives a session its tap: recording is one put on a queue and cannot wait. A thread packs what
-    has come every 40 ms, with many sessions every 100 ms, for the process that writes (``console.writer_process``);
-    when that has stored it, ``nudge(ids)`` is called with the sessions that have news. While the database cannot be
+    has come every 10 ms for the process that writes (``console.writer_process``), to be stored every 40 ms, with many
+    sessions every 100 ms; then ``nudge(ids)`` is called with the sessions that have news. While the database cannot be
     written what was told is kept and tried again, and ``trouble`` says so; when that becomes too much for memory
     ``overflow(ids)`` is called, whose duty is to close those sessions: none runs unrecorded. Should the process itself
     end, another one takes over with what is not stored.
@@ -54,6 +57,10 @@ class Recorder:
         self._wake = threading.Event()
         """That the thread should look before it is time."""
         self._rests = self._stopping = False
+        self._gathered = 0
+        """Entries of the batch that is not whole yet."""
+        self._gather, self._due = FLUSH_AFTER, 0.0
+        """Seconds in which a batch gathers, and when this one is whole (``monotonic``)."""
         self._thread: threading.Thread | None = None
         self._told_overflow = False
 
@@ -84,8 +91,7 @@ class Recorder:
         """Take one entry of one session, or what one's way cost; neither waits nor raises."""
         self._told += entry.size + ENTRY_OVERHEAD
         self._queue.append((session_id, entry))
-        # To wake the thread costs more than all the rest, and it looks by itself soon enough.
-        if (self._rests or len(self._queue) >= BATCH_ROWS) and not self._wake.is_set():
+        if self._rests and not self._wake.is_set():  # to wake the thread costs more than all the rest
             self._wake.set()
 
     def start(self) -> None:
@@ -110,49 +116,56 @@ class Recorder:
         return not self.trouble and not self.pending
 
     def _run(self) -> None:
-        """Hand on what has come whenever it is time, until told to stop."""
+        """Hand on what has come, until told to stop."""
         give_way()
-        gather, quiet = FLUSH_AFTER, 0
+        quiet = 0
         try:
-            while not self._stopping or self._queue:
+            while not self._stopping or self._queue or self._gathered:
                 if not self._stopping:
-                    self._wait(gather, quiet > REST_AFTER)
+                    self._wait(quiet > REST_AFTER)
                 self._courier.revive()
-                quiet = 0 if self._queue else quiet + 1
-                if not quiet:
-                    gather = min(FLUSH_AFTER + FLUSH_MORE * self._send(), FLUSH_MOST)
+                quiet = 0 if self._queue or self._gathered else quiet + 1
+                self._hand_on()
+                if self._gathered and (self._stopping or self._gathered >= BATCH_ROWS or monotonic() >= self._due):
+                    self._finish()
             self._courier.end()
         except Exception:
             log.exception("the recorder failed")
             self.trouble = "Nothing is recorded any longer: the recorder failed, the console's log has the details."
             self.overflow(set(self._open))
 
-    def _wait(self, gather: float, rest: bool) -> None:
-        """Wait until a batch is due; after a while in which none came, first until anything does."""
+    def _wait(self, rest: bool) -> None:
+        """Wait until it is time to look; after a while in which nothing came, first until anything does."""
         if rest:
             self._rests = True
             if not self._queue:  # who has put something just now may not have seen that this thread rests
                 self._wake.wait()
             self._rests = False
             self._wake.clear()
-        if len(self._queue) < BATCH_ROWS and not self._stopping:
-            self._wake.wait(gather)
-        self._wake.clear()
+        if not self._stopping:
+            sleep(LOOK_EVERY)
 
-    def _send(self) -> int:
-        """Hand on what has come, as much as one transaction may hold; of how many sessions it was."""
-        return self._courier.send(self._slices(min(len(self._queue), BATCH_ROWS)))
-
-    def _slices(self, count: int) -> Iterator[tuple[list[Told], int]]:
-        """The next entries, a few at a time, with their size."""
+    def _hand_on(self) -> None:
+        """Hand on what has come, a few entries at a time, as much as one transaction may hold."""
         queue = self._queue
-        while count:
-            told = [queue.popleft() for _ in range(min(count, PARCEL_ROWS))]
-            count -= len(told)
+        while queue and self._gathered < BATCH_ROWS:
+            told = [queue.popleft() for _ in range(min(len(queue), PARCEL_ROWS))]
+            if not self._gathered:
+                self._due = monotonic() + self._gather
+            self._gathered += len(told)
+            size = len(told) * ENTRY_OVERHEAD
             for session_id, entry in told:
+                size += entry.size
                 if isinstance(entry, engine.Entry):
                     (self._open.discard if entry.kind == "close" else self._open.add)(session_id)
-            yield told, sum(entry.size + ENTRY_OVERHEAD for _, entry in told)
+            self._courier.take(told, size)
+            if queue:
+                sleep(GO_FIRST)
+
+    def _finish(self) -> None:
+        """Let what was handed on be stored."""
+        self._gathered = 0
+        self._gather = min(FLUSH_AFTER + FLUSH_MORE * self._courier.finish(), FLUSH_MOST)
 
     def _heard(self, receipt: Receipt, size: int) -> None:
         """What became of a batch of that many bytes: it is held up, it can never be stored, or it is stored."""

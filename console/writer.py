@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
-from django.db import DatabaseError, DataError, IntegrityError, connection
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, DataError, IntegrityError, connection, connections
 
 from console.batches import Batch
 from console.parcels import Late, Receipt, Told, parcels, signed
@@ -161,16 +161,25 @@ def serve(inward: BinaryIO, outward: BinaryIO, again: bool = False) -> None:
 
 def serve_in_turns(inward: BinaryIO, outward: BinaryIO, again: bool, give_way: Callable[[], None]) -> None:
     """As ``serve``, on two threads that take turns: one that has called ``give_way``, and this one whenever that is late."""
-    serving = Serving(inward, outward, again)
-    Turns(serving.step, give_way, leave=lambda: connection.close()).run()  # each thread has a connection of its own
+    serving, shared = Serving(inward, outward, again), connections[DEFAULT_DB_ALIAS]
+    shared.inc_thread_sharing()  # one at a time uses it: a second connection would have a cache of its own
+
+    def begin() -> None:
+        connections[DEFAULT_DB_ALIAS] = shared
+        give_way()
+
+    try:
+        Turns(serving.step, begin).run()
+    finally:
+        shared.close()
 
 
 class Turns:
     """Work in steps on two threads: a modest one, and whoever calls ``run``, who takes the next step when one was late."""
 
-    def __init__(self, step: Callable[[], float | None], give_way: Callable[[], None], leave: Callable[[], None]) -> None:
-        """``step`` returns how late it was, in seconds, None after the last. ``leave`` is called by each thread at its end."""
-        self._step, self._give_way, self._leave = step, give_way, leave
+    def __init__(self, step: Callable[[], float | None], give_way: Callable[[], None]) -> None:
+        """``step`` returns how late it was, in seconds, None after the last."""
+        self._step, self._give_way = step, give_way
         self._changed = threading.Condition()
         self._next: str | None = "modest"
 
@@ -182,15 +191,12 @@ class Turns:
             modest.result()
 
     def _work(self, who: str) -> None:
-        try:
-            while self._mine(who):
-                late: float | None = None
-                try:
-                    late = self._step()
-                finally:  # a step that fails is the last one
-                    self._pass_on(None if late is None else "urgent" if late > LATE else "modest")
-        finally:
-            self._leave()
+        while self._mine(who):
+            late: float | None = None
+            try:
+                late = self._step()
+            finally:  # a step that fails is the last one
+                self._pass_on(None if late is None else "urgent" if late > LATE else "modest")
 
     def _mine(self, who: str) -> bool:
         with self._changed:

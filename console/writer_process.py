@@ -32,6 +32,7 @@ def start(again: bool, modest: bool) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [sys.executable, "-m", "console.writer_process"],
         cwd=settings.BASE_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=PIPE,
+        env={"MALLOC_ARENA_MAX": "1", **os.environ},  # two threads in turns need no memory of their own each (glibc)
     )  # fmt: skip
     assert process.stdin is not None
     database = {name: value for name, value in connection.settings_dict.items() if name != "TEST"}

@@ -1,21 +1,20 @@
 """Catalog: what the API defines: each event's direction, meaning and fields, and what can be set about a session.
 
 Read from the field's own source, the ``openai`` package's types, when first asked for (about a second, once): nothing of
-its texts is copied here, and a newer package brings newer events.
+its texts is copied here, and a newer package brings newer events. They are read in a process of their own
+(``realtime.sdk_types``): what is told of them takes a thousandth of their 25 MB.
 """
 
 from __future__ import annotations
 
-import ast
-import inspect
-import re
+import subprocess
 import sys
-import typing
-from collections.abc import Iterator
-from dataclasses import dataclass
+import threading
 from functools import cache
-from types import UnionType
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
+
+import msgspec
 
 BETA_NAMES = {
     "response.output_text.delta": "response.text.delta",
@@ -32,8 +31,7 @@ GA_NAMES = {beta: ga for ga, beta in BETA_NAMES.items()}
 Side = Literal["client", "server"]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One field of an event."""
 
     name: str
@@ -42,8 +40,7 @@ class Field:
     help: str
 
 
-@dataclass(frozen=True, slots=True)
-class EventInfo:
+class EventInfo(msgspec.Struct, frozen=True):
     """What the API says of one type of event."""
 
     type: str
@@ -55,160 +52,61 @@ class EventInfo:
     """Its name in the beta; the same for most."""
 
 
+class Setting(msgspec.Struct, frozen=True):
+    """What the API says of one field of the session object."""
+
+    help: str
+    choices: tuple[str, ...]
+    """The values it names, in its order; empty where anything goes."""
+
+
+class Catalog(msgspec.Struct, frozen=True):
+    """All of it."""
+
+    events: dict[str, EventInfo]
+    """By type."""
+    settings: dict[str, Setting]
+    """By path, e.g. ``audio.input.turn_detection.threshold``."""
+
+
+UNKNOWN = Setting("", ())
+
+
 def event(type_: str) -> EventInfo | None:
     """What the API says of a type, by its GA or its beta name; None for one it does not define."""
-    known = _events()
+    known = _catalog().events
     return known.get(type_) or known.get(GA_NAMES.get(type_, ""))
 
 
 def events() -> list[EventInfo]:
     """Every event of the GA API: the client's first, each side by name."""
-    return sorted(_events().values(), key=lambda info: (info.side, info.type))
+    return sorted(_catalog().events.values(), key=lambda info: (info.side, info.type))
 
 
 def session_help(path: str) -> str:
     """What a field of the session object is for, e.g. ``audio.input.turn_detection.threshold``; ``""`` if unknown."""
-    return next((text for _, _, text in _resolve(path) if text), "")
+    return _catalog().settings.get(path, UNKNOWN).help
 
 
 def choices(path: str) -> list[str]:
     """The values the API names for a session field, in its order; empty where anything goes."""
-    found: dict[str, None] = {}
-    for annotation, _, _ in _resolve(path):
-        for literal in _literals(annotation):
-            found.setdefault(str(literal))
-    return list(found)
+    return list(_catalog().settings.get(path, UNKNOWN).choices)
 
 
-# ── Reading the package ────────────────────────────────────────────────────────────────────────────────────────────
+_reading = threading.Lock()
 
 
-@cache
-def _events() -> dict[str, EventInfo]:
-    from openai.types.realtime import RealtimeClientEvent, RealtimeServerEvent  # noqa: PLC0415  (costs a second)
-
-    sides: tuple[tuple[Side, Any], ...] = (
-        ("client", RealtimeClientEvent),
-        ("server", RealtimeServerEvent),
-    )
-    known = {}
-    for side, union in sides:
-        for model in _members(union):
-            type_ = next(_literals(model.model_fields["type"].annotation), None)
-            if isinstance(type_, str):
-                meaning = _unwrapped(model.__dict__.get("__doc__") or "")
-                known[type_] = EventInfo(type_, side, meaning, _fields(model), BETA_NAMES.get(type_, type_))
-    return known
-
-
-def _fields(model: Any) -> tuple[Field, ...]:
-    help_ = _attribute_docs(model)
-    return tuple(
-        Field(name, _type_name(info.annotation), info.is_required(), help_.get(name, ""))
-        for name, info in model.model_fields.items()
-    )
+def _catalog() -> Catalog:
+    with _reading:  # who asks first waits for it, and so does who asks meanwhile
+        return _read()
 
 
 @cache
-def _attribute_docs(model: Any) -> dict[str, str]:
-    """The strings under a class's attributes; they are not kept at run time, so its source is read."""
-    docs: dict[str, str] = {}
-    for base in reversed(model.__mro__):
-        module = sys.modules.get(base.__module__)
-        if module is None or not base.__module__.startswith("openai."):
-            continue
-        for node in _classes(module.__name__).get(base.__name__, []):
-            docs[node[0]] = node[1]
-    return docs
-
-
-@cache
-def _classes(module: str) -> dict[str, list[tuple[str, str]]]:
-    """Class name → its attributes and the strings under them."""
-    tree = ast.parse(inspect.getsource(sys.modules[module]))
-    found: dict[str, list[tuple[str, str]]] = {}
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.ClassDef):
-            continue
-        attributes = found.setdefault(node.name, [])
-        for here, after in zip(node.body, node.body[1:], strict=False):
-            if (
-                isinstance(here, ast.AnnAssign)
-                and isinstance(here.target, ast.Name)
-                and isinstance(after, ast.Expr)
-                and isinstance(after.value, ast.Constant)
-                and isinstance(after.value.value, str)
-            ):
-                attributes.append((here.target.id, _unwrapped(after.value.value)))
-    return found
-
-
-def _unwrapped(text: str) -> str:
-    """A docstring as paragraphs: the source's line breaks mean nothing, its lists and empty lines do."""
-    return re.sub(r"(?<!\n)\n(?![\n\-*])", " ", inspect.cleandoc(text))
-
-
-@cache
-def _resolve(path: str) -> tuple[tuple[Any, bool, str], ...]:
-    """Every field of the session's types at this path: annotation, required, help. A union offers one for each member."""
-    from openai.types.realtime import RealtimeSessionCreateRequest  # noqa: PLC0415
-
-    models: list[Any] = [RealtimeSessionCreateRequest]
-    found: list[tuple[Any, bool, str]] = []
-    for name in path.split("."):
-        found = [
-            (model.model_fields[name].annotation, model.model_fields[name].is_required(), _attribute_docs(model).get(name, ""))
-            for model in models
-            if name in model.model_fields
-        ]
-        models = [member for annotation, _, _ in found for member in _members(annotation)]
-    return tuple(found)
-
-
-def _members(annotation: Any) -> Iterator[Any]:
-    """The pydantic models in an annotation, unions and lists opened."""
-    if hasattr(annotation, "model_fields"):
-        yield annotation
-        return
-    for inner in _arguments(annotation):
-        yield from _members(inner)
-
-
-def _literals(annotation: Any) -> Iterator[Any]:
-    if typing.get_origin(annotation) is Literal:
-        yield from typing.get_args(annotation)
-        return
-    if not hasattr(annotation, "model_fields"):
-        for inner in _arguments(annotation):
-            yield from _literals(inner)
-
-
-def _arguments(annotation: Any) -> tuple[Any, ...]:
-    """What an annotation is made of: members of unions, items of lists, the type inside Annotated."""
-    if isinstance(annotation, typing.TypeAliasType if hasattr(typing, "TypeAliasType") else ()):
-        return (annotation.__value__,)
-    if hasattr(annotation, "__metadata__"):
-        return (annotation.__origin__,)
-    if isinstance(annotation, UnionType) or typing.get_origin(annotation) is not None:
-        return typing.get_args(annotation)
-    return ()
-
-
-def _type_name(annotation: Any) -> str:
-    """An annotation as people read it."""
-    if annotation is type(None):
-        return "null"
-    if values := list(_literals(annotation)):
-        rest = [] if typing.get_origin(annotation) is Literal else [
-            _type_name(a) for a in _arguments(annotation) if typing.get_origin(a) is not Literal and a is not type(None)
-        ]  # fmt: skip
-        return " | ".join([*(f'"{value}"' for value in values), *rest])
-    origin = typing.get_origin(annotation)
-    if origin is list:
-        return f"[{_type_name(typing.get_args(annotation)[0])}]"
-    if origin is dict:
-        return "object"
-    if inner := [a for a in _arguments(annotation) if a is not type(None)]:
-        return " | ".join(dict.fromkeys(_type_name(a) for a in inner))
-    names = {str: "string", int: "integer", float: "number", bool: "boolean", object: "any"}
-    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
+def _read() -> Catalog:
+    """Read the package. Raises subprocess.CalledProcessError when that fails; it has said why on standard error."""
+    told = subprocess.run(
+        [sys.executable, "-m", "realtime.sdk_types"],
+        cwd=Path(__file__).resolve().parents[1], stdout=subprocess.PIPE, check=True,
+        start_new_session=True,  # a terminal's Ctrl+C is for us to answer
+    )  # fmt: skip
+    return msgspec.json.decode(told.stdout, type=Catalog)

@@ -141,7 +141,6 @@ def stage(folder: Path) -> Iterator[Stage]:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     ours, others = (cores[-1], cores[0]) if len(cores) > 1 else (None, None)
     with load(others) as loading, bare_relay(loading.api, ours) as bare, our_relay(folder, loading.api, ours) as relay:
-        time.sleep(READ_WITHIN)
         yield Stage(loading, Relay("direct", loading.api), bare, relay, ours is not None)
 
 
@@ -171,13 +170,14 @@ def bare_relay(api: str, core: int | None = None) -> Iterator[Relay]:
 
 @contextlib.contextmanager
 def our_relay(folder: Path, api: str, core: int | None = None) -> Iterator[Relay]:
-    """A console as people run it, whose provider is that API. It must end well."""
+    """A console as people run it, whose provider is that API; it has read what it reads. It must end well."""
     console = start_console(folder, REALTIME_UPSTREAM_URL=api)
     pid = console.process.pid
     if core is not None:
         for process in processes(pid):
             for task in Path(f"/proc/{process}/task").iterdir():
                 os.sched_setaffinity(int(task.name), {core})
+    time.sleep(READ_WITHIN)
     try:
         yield Relay("ours", console.url.replace("http", "ws") + "v1/realtime", pid, console.data_dir)
     finally:

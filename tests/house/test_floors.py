@@ -40,7 +40,7 @@ FLOORS = [
     | {"realtime.policy", "realtime.ours"},
     {"realtime.lines", "realtime.calls"},
     {"realtime.timeline", "realtime.items"},
-    {"realtime.settings", "realtime.fixed"},
+    {"realtime.settings", "realtime.fixed", "realtime.sdk_types"},
     {"realtime.catalog", "realtime.masking", "realtime.shapes", "realtime.meter", "realtime.prices"}
     | {"realtime.pcm"},
     {"realtime.audio"},
