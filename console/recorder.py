@@ -18,10 +18,10 @@ from realtime import timeline as engine
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.01  # seconds between two looks at what has come: packed as it comes, never a whole batch in one go
+LOOK_EVERY = 0.02  # seconds between two looks at what has come: packed as it comes, never a whole batch in one go
 FLUSH_AFTER = 0.04  # seconds a batch may gather; with the write itself a row is stored within 50 ms
 FLUSH_MORE, FLUSH_MOST = 0.001, 0.1  # seconds more for each session of the last batch: each costs pages of its own
-REST_AFTER = 100  # looks without an entry, one second of them, after which the thread sleeps until it is woken
+REST_AFTER = 50  # looks without an entry, one second of them, after which the thread sleeps until it is woken
 PENDING_LIMIT = 64 * 1024 * 1024  # bytes held in memory while the database cannot be written
 PARCEL_ROWS = 32  # entries packed in one go: 0.1 ms in which the loop does not have its turn
 GO_FIRST = 0.0001  # seconds until the next, in which it has: by itself Linux lets a thread finish a slice of milliseconds
@@ -34,7 +34,7 @@ class Recorder:
     """Records what all sessions of this process tell it.
 
     ``tap(session_id)`` gives a session its tap: recording is one put on a queue and cannot wait. A thread packs what
-    has come every 10 ms for the process that writes (``console.writer_process``), to be stored every 40 ms, with many
+    has come every 20 ms for the process that writes (``console.writer_process``), to be stored every 40 ms, with many
     sessions every 100 ms; then ``nudge(ids)`` is called with the sessions that have news. While the database cannot be
     written what was told is kept and tried again, and ``trouble`` says so; when that becomes too much for memory
     ``overflow(ids)`` is called, whose duty is to close those sessions: none runs unrecorded. Should the process itself
@@ -125,9 +125,9 @@ class Recorder:
                     self._wait(quiet > REST_AFTER)
                 self._courier.revive()
                 quiet = 0 if self._queue or self._gathered else quiet + 1
-                self._hand_on()
+                self._pack()
                 if self._gathered and (self._stopping or self._gathered >= BATCH_ROWS or monotonic() >= self._due):
-                    self._finish()
+                    self._send()
             self._courier.end()
         except Exception:
             log.exception("the recorder failed")
@@ -143,10 +143,10 @@ class Recorder:
             self._rests = False
             self._wake.clear()
         if not self._stopping:
-            sleep(LOOK_EVERY)
+            sleep(max(0, min(LOOK_EVERY, self._due - monotonic())) if self._gathered else LOOK_EVERY)
 
-    def _hand_on(self) -> None:
-        """Hand on what has come, a few entries at a time, as much as one transaction may hold."""
+    def _pack(self) -> None:
+        """Pack what has come, a few entries at a time, as much as one transaction may hold."""
         queue = self._queue
         while queue and self._gathered < BATCH_ROWS:
             told = [queue.popleft() for _ in range(min(len(queue), PARCEL_ROWS))]
@@ -162,10 +162,10 @@ class Recorder:
             if queue:
                 sleep(GO_FIRST)
 
-    def _finish(self) -> None:
-        """Let what was handed on be stored."""
+    def _send(self) -> None:
+        """Hand on what was packed, to be stored."""
         self._gathered = 0
-        self._gather = min(FLUSH_AFTER + FLUSH_MORE * self._courier.finish(), FLUSH_MOST)
+        self._gather = min(FLUSH_AFTER + FLUSH_MORE * self._courier.send(), FLUSH_MOST)
 
     def _heard(self, receipt: Receipt, size: int) -> None:
         """What became of a batch of that many bytes: it is held up, it can never be stored, or it is stored."""

@@ -22,7 +22,9 @@ MESSAGE_WEIGHT = 256
 READ_AT_ONCE = 64 * 1024
 """Bytes asked of the kernel in one call."""
 WRITE_AT_ONCE = 64 * 1024
-"""Bytes that go to the kernel directly before the reactor has to have its turn."""
+"""Bytes that go to the kernel directly before the reactor has to have its turn …"""
+WRITE_FAST = 0.01
+"""… if they took fewer seconds than this: who sends no faster leaves others their turns."""
 CLOSE_WITHIN = 10
 """Seconds for the other side to answer a close, which stands behind all that it has not read; autobahn gives it one."""
 NO_CODE, VANISHED = 1005, 1006
@@ -124,7 +126,7 @@ class CompleteProtocol(WebSocketProtocol):
         self.ahead = 0
         self.plain = isinstance(self.transport, Connection)
         """Whether the transport is the TCP connection itself: what TLS encrypts must not go past it."""
-        self.at_once = 0
+        self.at_once, self.at_once_since = 0, 0.0
         return super().onConnect(request)
 
     def onOpen(self) -> None:
@@ -197,8 +199,7 @@ class CompleteProtocol(WebSocketProtocol):
         Not without end: who always writes at once never waits, and nobody else would have a turn.
         """
         transport = self.transport
-        if not self.plain or self.at_once > WRITE_AT_ONCE or transport.dataBuffer or transport._tempDataLen:
-            self.at_once = 0
+        if not self.plain or transport.dataBuffer or transport._tempDataLen or self.hurries():
             transport.write(data)
             return
         self.at_once += len(data)
@@ -208,6 +209,13 @@ class CompleteProtocol(WebSocketProtocol):
             sent = 0
         if sent != len(data):
             transport.write(data[sent:])  # a lost connection is noticed there
+
+    def hurries(self) -> bool:
+        """Whether so much was written at once that others must have had to wait."""
+        if self.at_once <= WRITE_AT_ONCE:
+            return False
+        since, self.at_once_since, self.at_once = self.at_once_since, perf_counter(), 0
+        return self.at_once_since - since < WRITE_FAST
 
     def onAutoPingTimeout(self) -> None:
         """No answer to a ping. Who has not read yet what was sent before it is slow, not gone, and so may we be."""
