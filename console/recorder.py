@@ -13,7 +13,7 @@ from time import monotonic, sleep
 from console.batches import BATCH_ROWS
 from console.courier import Courier
 from console.parcels import Late, Receipt, Told
-from console.threads import give_way
+from console.threads import breathe, give_way
 from realtime import timeline as engine
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,6 @@ FLUSH_MORE, FLUSH_MOST = 0.001, 0.1  # seconds more for each session of the last
 REST_AFTER = 50  # looks without an entry, one second of them, after which the thread sleeps until it is woken
 PENDING_LIMIT = 64 * 1024 * 1024  # bytes held in memory while the database cannot be written
 PARCEL_ROWS = 32  # entries packed in one go: 0.1 ms in which the loop does not have its turn
-GO_FIRST = 0.0001  # seconds until the next, in which it has: by itself Linux lets a thread finish a slice of milliseconds
 BEHIND = 12 * 1024 * 1024  # bytes waiting to be written at which those who can wait should
 ROOM_WITHIN = 0.5  # seconds after which who waits for room looks by itself
 ENTRY_OVERHEAD = 400  # bytes an entry costs in memory beside its frame, roughly
@@ -160,7 +159,7 @@ class Recorder:
                     (self._open.discard if entry.kind == "close" else self._open.add)(session_id)
             self._courier.take(told, size)
             if queue:
-                sleep(GO_FIRST)
+                breathe()
 
     def _send(self) -> None:
         """Hand on what was packed, to be stored."""

@@ -13,6 +13,7 @@ from console import fragments, live
 from console.growing import Growing, bare, entries_after, raws_of, text_of
 from console.models import Entry, Frame, Session
 from console.recorder import recorder
+from console.threads import Unhurried, breathe
 from realtime import lines, timeline
 from realtime.audio import AUDIO_FIELDS
 from realtime.conversation import Conversation, types_read
@@ -48,14 +49,15 @@ def place(text: str, otherwise: int) -> int:
     return int(text) if text.isdecimal() and len(text) <= LONGEST_PLACE else otherwise
 
 
-def rows_of(entries: Sequence[Entry]) -> list[fragments.Row]:
+def rows_of(entries: Sequence[Entry]) -> Unhurried[fragments.Row]:
     """Rows for these heads, in order. Frames are read only where the row says something about their content."""
+    rows: Unhurried[fragments.Row] = Unhurried()
     if not entries:
-        return []
+        return rows
     raws = raws_of(entries[0].session_id, [e for e in entries if not is_stream(e.type)])
     relayed = entries[0].session.relayed
-    rows = []
     for head in entries:
+        breathe()
         text = text_of(head).text if head.fold_count > 1 else ""
         rows.append(_row(head, text, None if is_stream(head.type) else head.to_entry(raws.get(head.seq, "")), relayed))
     return rows
@@ -126,11 +128,11 @@ def tools_until(session: Session, seq: int) -> tuple[dict[str, str], dict[str, A
     return memory, weather.data if weather else None
 
 
-def member_rows_of(entries: Sequence[Entry]) -> list[fragments.Row]:
+def member_rows_of(entries: Sequence[Entry]) -> Unhurried[fragments.Row]:
     """A row for each of these entries by itself."""
     seqs = [e.seq for e in entries if e.type not in AUDIO_FIELDS]
     raws = {f.seq: f.raw for f in Frame.objects.filter(session_id=entries[0].session_id, seq__in=seqs)} if seqs else {}
-    rows = []
+    rows: Unhurried[fragments.Row] = Unhurried()
     for entry in entries:
         if entry.type in AUDIO_FIELDS:
             rows.append(fragments.row(entry, f"{entry.audio_ms:.0f} ms of sound", member=True))
@@ -209,7 +211,9 @@ class Watch:
         was_live = self.live
         session = self.session = Session.objects.get(pk=self.session_id)
         self.live = session.is_live
+        breathe()
         rest += self._items()
+        breathe()
         rest += [fragments.notice(e, self._line(e)) for e in new if _is_notice(session, e)]
         rest += self._panels(session, new, first, turned=self.live != was_live)
         return [message for message in (rows, "".join(rest)) if message]
@@ -236,18 +240,21 @@ class Watch:
         elif len(heads) > PUSH_ROWS:
             new = [e for e in new if e.seq <= heads[PUSH_ROWS - 1].seq]
             self.behind = True
+        breathe()
         told = told_of(new)
+        breathe()
         self.grown |= feed(self.conversation, new, _sound_of(new), told)
         before, self.last_seq = self.last_seq, new[-1].seq
         if leaps:
             return new, fragments.replace_timeline(rows_of(newest(self._matching().until(self.last_seq), SNAPSHOT_ROWS)))
+        breathe()
         rows = self.rows.take(new, told)
         if self.query:
             earlier = [head.seq for head, _ in rows if head.seq <= before]
             matches |= set(self._matching().filter(seq__in=earlier).values_list("seq", flat=True))
             rows = [(head, text) for head, text in rows if head.seq in matches]
         relayed = self.session.relayed
-        shown = [_row(e, text.text, None if is_stream(e.type) else told[e.seq], relayed) for e, text in rows]
+        shown = Unhurried(_row(e, text.text, None if is_stream(e.type) else told[e.seq], relayed) for e, text in Unhurried(rows))
         return new, fragments.push_rows(shown)
 
     def _matching(self) -> Any:
@@ -283,6 +290,7 @@ class Watch:
             panels["in_force"] = fragments.in_force(differences, self.in_force is not None, self.spoken)
         if first or turned or any(e.kind == "note" and e.type in TOLD_BY_TOOLS for e in new):
             panels |= fragments.tools(session, *tools_until(session, self.last_seq))
+        breathe()
         now = time.monotonic()
         if session.relayed and (now >= self.meter_due or not session.is_live):
             self.meter_due = now + METER_EVERY
