@@ -13,7 +13,7 @@ SWITCH_AFTER = 0.0001
 """Seconds a thread may go on with Python code while another one wants to; Python's own 5 ms would be heard as jitter."""
 NICE = 5
 """How much more modest such a thread is than the loop, in the system's own measure (0 to 19)."""
-TURN = 0.0002
+TURN = 0.0005
 """Seconds such a thread works before it breathes."""
 BREATH = 0.0001
 """Seconds in which it does not."""
