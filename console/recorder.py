@@ -141,7 +141,7 @@ class Recorder:
                 self._wake.wait()
             self._rests = False
             self._wake.clear()
-        if not self._stopping:
+        if not self._stopping and len(self._queue) < BATCH_ROWS:
             sleep(max(0, min(LOOK_EVERY, self._due - monotonic())) if self._gathered else LOOK_EVERY)
 
     def _pack(self) -> None:

@@ -2,7 +2,7 @@
 
 Read from the field's own source, the ``openai`` package's types, when first asked for (about a second, once): nothing of
 its texts is copied here, and a newer package brings newer events. They are read in a process of their own
-(``realtime.sdk_types``): what is told of them takes a thousandth of their 25 MB.
+(``realtime.sdk_types``): what is told of them takes a hundredth of their 25 MB.
 """
 
 from __future__ import annotations

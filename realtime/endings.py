@@ -39,6 +39,6 @@ def ending(by: str, code: int | None, reason: str) -> str:
     marks = " ".join(str(part) for part in (code if code is not None else "", reason) if part != "")
     if code is None and not reason.startswith(("ws:", "wss:")):
         return f"The connection broke off: {reason or 'it just vanished'}. {BROKEN}"
-    said = f"{who} closed the connection ({marks})." if code is not None else f"{reason}."
+    said = f"{who} closed the connection ({marks})." if code is not None else reason + ("" if reason.endswith("?") else ".")
     advice = next((text for pattern, text in ADVICE if re.search(pattern, reason)), CODES.get(code or 0, ""))
     return f"{said} {advice}".strip()

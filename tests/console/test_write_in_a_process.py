@@ -205,6 +205,20 @@ class TestAnother:
         desk.put_stored(*numbered(1))
         assert len(stored(desk.session_id)) == 2
 
+    def test_what_it_knew_nothing_of_is_not_its_fault(self, desk: Desk) -> None:
+        """A batch that is still gathering when process after process ends is stored by the next one."""
+        desk.put_stored(*numbered(1))
+        desk.recorder._gather = 60.0
+        desk.put(DELTA)
+        until(lambda: desk.recorder._gathered)
+        for _ in range(courier.DEATHS):
+            died = desk.started[-1]
+            desk.kill()
+            until(lambda died=died: desk.started[-1] is not died)  # type: ignore[misc]
+        assert desk.recorder.stop()
+        assert desk.recorder.trouble == ""
+        assert len(stored(desk.session_id)) == 2
+
     def test_it_had_stored_and_not_said_so(self) -> None:
         """A batch that is told again after it was stored is not stored twice."""
         session_id, told = str(Story(status="ready").session.pk), Timeline(Clock())

@@ -46,9 +46,10 @@ def test_a_body_that_is_no_error_of_the_api_is_shown_as_it_is() -> None:
 
 def test_an_address_that_cannot_be_reached_says_so() -> None:
     """Nobody answering names the address and the next step."""
-    told = ending("server", None, str(Unreachable("ws://127.0.0.1:9/v1/realtime", "the connection was refused")))
-    assert told.startswith("ws://127.0.0.1:9/v1/realtime could not be reached")
-    assert "Check the network" in told
+    for why, said in (("the connection was refused", "refused."), ("is a server running there?", "running there?")):
+        told = ending("server", None, str(Unreachable("ws://127.0.0.1:9/v1/realtime", why)))
+        assert told.startswith("ws://127.0.0.1:9/v1/realtime could not be reached")
+        assert f"{said} Check the network" in told
 
 
 def test_a_line_that_breaks_loses_nothing() -> None:
