@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from console.models import Entry, Frame, Session
@@ -21,13 +22,13 @@ _encode = DjangoJSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 BATCH_ROWS = 500
 """Entries of one transaction."""
 ENTRY_COLUMNS = (
-    "session_id", "seq", "t_us", "kind", "direction", "leg", "origin", "type", "level", "event_id", "response_id",
-    "item_id", "text", "data", "pair", "row", "size", "audio_ms", "added_us", "fold_count", "fold_size", "fold_audio_ms",
-    "fold_last_us", "fold_gap_us",
+    "id", "session_id", "seq", "t_us", "kind", "direction", "leg", "origin", "type", "level", "event_id", "response_id",
+    "item_id", "text", "data", "pair", "row", "size", "audio_ms", "added_us", "fold_last", "fold_count", "fold_size",
+    "fold_audio_ms", "fold_last_us", "fold_gap_us",
 )  # fmt: skip
-FRAME_COLUMNS = ("session_id", "seq", "text", "audio", "at")
-ADDED = ENTRY_COLUMNS.index("added_us")
-FOLD_COLUMNS = ("fold_count", "fold_size", "fold_audio_ms", "fold_last_us", "fold_gap_us")
+FRAME_COLUMNS = ("entry_id", "text", "audio", "at")
+ID, SESSION, ADDED = (ENTRY_COLUMNS.index(column) for column in ("id", "session_id", "added_us"))
+FOLD_COLUMNS = ENTRY_COLUMNS[ENTRY_COLUMNS.index("fold_last") :]
 
 
 def _insert(model: type[Entry] | type[Frame], columns: Iterable[str]) -> str:
@@ -39,6 +40,9 @@ def _insert(model: type[Entry] | type[Frame], columns: Iterable[str]) -> str:
 
 INSERT_ENTRY = _insert(Entry, ENTRY_COLUMNS)
 INSERT_FRAME = _insert(Frame, FRAME_COLUMNS)
+LAST_ID = f'SELECT COALESCE(MAX("id"), 0) FROM "{Entry._meta.db_table}"'
+ALONE = f'LOCK TABLE "{Entry._meta.db_table}" IN SHARE ROW EXCLUSIVE MODE'
+"""PostgreSQL: one transaction at a time numbers entries, while all can read. SQLite has one writer anyway."""
 UPDATE_FOLD = (
     f'UPDATE "{Entry._meta.db_table}" SET ' + ", ".join(f'"{c}" = %s' for c in FOLD_COLUMNS)
     + ' WHERE "session_id" = %s AND "seq" = %s'
@@ -66,8 +70,9 @@ class Batch:
     """Entries on their way into the database, as rows; sessions may be mixed."""
 
     def __init__(self) -> None:
-        self.entries: list[Sequence[Any]] = []
-        self.frames: list[Sequence[Any]] = []
+        self.entries: list[list[Any]] = []
+        self.frames: list[tuple[list[Any], str, bytes | None, int]] = []
+        """Row of the entry, and the columns of its frame."""
         self.heads: dict[tuple[str, int], tuple[list[Any], engine.Fold]] = {}
         """Row and fold of each head this batch inserts."""
         self.folds: dict[tuple[str, int], engine.Fold] = {}
@@ -87,7 +92,7 @@ class Batch:
         level = lines.level(entry)
         seq, event, data, text = entry.seq, entry.event, entry.data, entry.text
         event_id = response_id = item_id = ""
-        size = 0
+        size, parts = 0, None
         if text:
             text, _ = masking.mask(text, "")  # the other side may repeat a key, also in its goodbye
         if event is not None:
@@ -97,14 +102,15 @@ class Batch:
             if masked:
                 data = {**data, "masked": True}
             parts = audio.split(raw, type_)
-            self.frames.append((session_id, seq, parts.text, parts.audio or None, parts.at))
         else:
             type_ = entry.type
         row = [
-            session_id, seq, entry.t_us, entry.kind, entry.direction, entry.leg, entry.origin, type_[:128], level, event_id,
-            response_id, item_id, text, _facts(data) if data else "{}", entry.pair, fold.head, size, audio_ms, None,
-            1, 0, 0.0, 0, 0,
+            None, session_id, seq, entry.t_us, entry.kind, entry.direction, entry.leg, entry.origin, type_[:128], level,
+            event_id, response_id, item_id, text, _facts(data) if data else "{}", entry.pair, fold.head, size, audio_ms, None,
+            seq, 1, 0, 0.0, 0, 0,
         ]  # fmt: skip
+        if parts is not None:
+            self.frames.append((row, parts.text, parts.audio or None, parts.at))
         if entry.transit is not None:
             self.relayed.append((row, entry.transit))
         key = (session_id, fold.head)
@@ -144,12 +150,12 @@ class Batch:
         for row, transit in self.relayed:
             row[ADDED] = transit.added_us
         for row, fold in self.heads.values():
-            row[-5:] = _fold_values(fold)
-        for rows in (self.entries, self.frames):
-            rows.sort(key=itemgetter(0))  # session by session is a third less to write
+            row[-len(FOLD_COLUMNS) :] = _fold_values(fold)
+        self.entries.sort(key=itemgetter(SESSION))  # session by session is a third less to write
         with transaction.atomic(), connection.cursor() as cursor:
+            self._number(cursor)
             cursor.executemany(INSERT_ENTRY, self.entries)
-            cursor.executemany(INSERT_FRAME, self.frames)
+            cursor.executemany(INSERT_FRAME, sorted((row[ID], *columns) for row, *columns in self.frames))
             cursor.executemany(UPDATE_FOLD, [(*_fold_values(fold), *key) for key, fold in self.folds.items()])
             cursor.executemany(UPDATE_ADDED, self.late)
             cursor.executemany(
@@ -162,11 +168,19 @@ class Batch:
                         sessions = sessions.live()  # what was closed meanwhile, as a console that was killed left it, stays so
                     sessions.update(**summary.changes)
 
+    def _number(self, cursor: CursorWrapper) -> None:
+        """Give the entries their keys, which follow the last one stored: so rows are appended, entries as frames."""
+        if connection.vendor == "postgresql":
+            cursor.execute(ALONE)
+        cursor.execute(LAST_ID)
+        for id_, row in enumerate(self.entries, cursor.fetchone()[0] + 1):
+            row[ID] = id_
+
     def drop_deleted(self) -> set[str]:
         """Leave out sessions that are no longer there, and return their ids: their rows have nowhere to be kept."""
         gone = set(self.sessions) - set(Session.objects.filter(pk__in=self.sessions).values_list("pk", flat=True))
-        self.entries = [row for row in self.entries if row[0] not in gone]
-        self.frames = [row for row in self.frames if row[0] not in gone]
+        self.entries = [row for row in self.entries if row[SESSION] not in gone]
+        self.frames = [frame for frame in self.frames if frame[0][SESSION] not in gone]
         self.folds = {key: fold for key, fold in self.folds.items() if key[0] not in gone}
         for session_id in gone:
             del self.sessions[session_id]
@@ -174,7 +188,7 @@ class Batch:
 
 
 def _fold_values(fold: engine.Fold) -> tuple[Any, ...]:
-    return (fold.count, fold.size, fold.audio_ms, fold.last_us, fold.gap_us)
+    return (fold.last, fold.count, fold.size, fold.audio_ms, fold.last_us, fold.gap_us)
 
 
 def _facts(data: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ _HEADS = (
     f'SELECT {_SELECT}, (SELECT "last_seq" FROM "{Session._meta.db_table}" WHERE "id" = %s) '
     f'FROM "{Entry._meta.db_table}" WHERE "session_id" = %s AND "seq" IN '
 )
-_FRAMES = f'SELECT "seq", "text", "audio", "at" FROM "{Frame._meta.db_table}" WHERE "session_id" = %s AND "seq" IN '
+_FRAMES = f'SELECT "entry_id", "text", "audio", "at" FROM "{Frame._meta.db_table}" WHERE "entry_id" IN '
 
 
 def _asked(sql: str, parameters: Iterable[Any]) -> list[tuple[Any, ...]]:
@@ -39,10 +39,10 @@ def _asked(sql: str, parameters: Iterable[Any]) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
-def _several(sql: str, parameters: Sequence[Any], seqs: Sequence[int]) -> Iterator[tuple[Any, ...]]:
-    """Ask for these places, as many at once as may be."""
-    for start in range(0, len(seqs), AT_ONCE):
-        some = seqs[start : start + AT_ONCE]
+def _several(sql: str, parameters: Sequence[Any], keys: Sequence[int]) -> Iterator[tuple[Any, ...]]:
+    """Ask for these places or keys, as many at once as may be."""
+    for start in range(0, len(keys), AT_ONCE):
+        some = keys[start : start + AT_ONCE]
         yield from _asked(f"{sql}({', '.join(['%s'] * len(some))})", [*parameters, *some])
 
 
@@ -57,11 +57,11 @@ def entries_after(session_id: str, seq: int, limit: int) -> list[Entry]:
     return [_entry(values) for values in _asked(_NEW, (session_id, seq, limit))]
 
 
-def raws_of(session_id: str, entries: Iterable[Entry]) -> dict[int, str]:
+def raws_of(entries: Iterable[Entry]) -> dict[int, str]:
     """The frames of these entries by ``seq``, but for sound: of that nothing is read."""
-    seqs = [e.seq for e in entries if e.kind == "ev" and e.type not in AUDIO_FIELDS]
-    found = _several(_FRAMES, [session_id], seqs)
-    return {seq: join(text, bytes(audio or b""), at) for seq, text, audio, at in found}
+    seqs = {e.id: e.seq for e in entries if e.kind == "ev" and e.type not in AUDIO_FIELDS}
+    found = _several(_FRAMES, [], list(seqs))
+    return {seqs[id_]: join(text, bytes(audio or b""), at) for id_, text, audio, at in found}
 
 
 def bare(entry: Entry) -> timeline.Entry:
@@ -102,12 +102,12 @@ def text_of(head: Entry, until: int | None = None) -> Text:
     """What the deltas of a row say, to the end or to a place on the timeline."""
     if head.type in AUDIO_FIELDS:
         return Text()
-    members = Entry.objects.of(head.session_id).members_of(head.seq)
-    seqs = (members.until(until) if until is not None else members).values_list("seq", flat=True)[:TEXT_MEMBERS]
-    frames = Frame.objects.filter(session_id=head.session_id, seq__in=list(seqs)).order_by("seq")
+    members = Entry.objects.of(head.session_id).members_of(head)
+    told = (members.until(until) if until is not None else members)[:TEXT_MEMBERS]
+    raws = raws_of(told)
     text = Text()
-    for frame in frames:
-        text.take(timeline.Entry(seq=frame.seq, t_us=0, kind="ev", event=frame.event))
+    for member in told:
+        text.take(member.to_entry(raws.get(member.seq, "")))
     return text
 
 
@@ -164,16 +164,16 @@ class Growing:
 
 def alone(head: Entry) -> None:
     """Make a head what it was when its row began: its columns may count members that came later."""
-    _fold(head, timeline.Fold(head.seq, head.t_us, head.t_us, size=head.size, audio_ms=head.audio_ms))
+    _fold(head, timeline.Fold(head.seq, head.t_us, head.t_us, head.seq, size=head.size, audio_ms=head.audio_ms))
 
 
 def grow(head: Entry, member: Entry) -> None:
     """Count one more member into a head's columns."""
     fold = head.fold()
-    fold.take(member.t_us, member.size, member.audio_ms)
+    fold.take(member.seq, member.t_us, member.size, member.audio_ms)
     _fold(head, fold)
 
 
 def _fold(head: Entry, fold: timeline.Fold) -> None:
-    head.fold_count, head.fold_size, head.fold_audio_ms = fold.count, fold.size, fold.audio_ms
+    head.fold_last, head.fold_count, head.fold_size, head.fold_audio_ms = fold.last, fold.count, fold.size, fold.audio_ms
     head.fold_last_us, head.fold_gap_us = fold.last_us, fold.gap_us

@@ -29,9 +29,8 @@ def pieces(session: Session, query: str = "", *, audio: bool = True) -> Iterator
     seq = 0
     while page := list(found.after(seq)[:PAGE]):
         seq = page[-1].seq
-        told = [entry.seq for entry in page if entry.kind == "ev"]
-        raws = {frame.seq: frame.raw for frame in Frame.objects.filter(session_id=session.pk, seq__in=told)}
-        yield "".join(_line(entry, raws.get(entry.seq, ""), audio) for entry in page).encode()
+        raws = {frame.pk: frame.raw for frame in Frame.objects.of(page)}
+        yield "".join(_line(entry, raws.get(entry.pk, ""), audio) for entry in page).encode()
 
 
 def _head(session: Session, audio: bool) -> jsonl.Head:

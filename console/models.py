@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections.abc import Iterable
 from typing import Any, Self
 
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Q
 
 from realtime import audio, filters, shapes, timeline
@@ -108,6 +110,22 @@ def merge(into: dict[str, Any], changes: dict[str, Any]) -> None:
             into[key] = value
 
 
+class RowNumber(models.BigIntegerField):
+    """A key whose rows a database appends, with no index to keep beside them: on SQLite the table's own row number.
+
+    That is what a column is if its type is the word ``integer``, and no other (SQLite, "CREATE TABLE", ROWIDs and the
+    INTEGER PRIMARY KEY).
+    """
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        """Django's name for 64 bits, ``bigint``, would make a column like any other, and an index for it."""
+        return "integer" if connection.vendor == "sqlite" else super().db_type(connection)
+
+    def rel_db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        """The same for a key that is another table's."""
+        return self.db_type(connection)
+
+
 class EntryQuerySet(models.QuerySet["Entry"]):
     """How a timeline is asked for."""
 
@@ -139,9 +157,9 @@ class EntryQuerySet(models.QuerySet["Entry"]):
         """Without the client's row of a frame that was changed on its way: what the API said and was told."""
         return self.filter(Q(pair=None) | Q(leg="upstream"))
 
-    def members_of(self, row: int) -> Self:
+    def members_of(self, head: Entry) -> Self:
         """Every entry a row gathers, its head first."""
-        return self.filter(row=row).order_by("seq")
+        return self.filter(row=head.seq, seq__range=(head.seq, head.fold_last)).order_by("seq")
 
     def matching(self, query: str) -> Self:
         """What a filter lets through, asked in SQL. Raises InvalidFilter, naming the word that does not parse."""
@@ -163,7 +181,8 @@ def _sql(term: filters.Term) -> Q:
 class Entry(models.Model):
     """An event, a note or the close, at its place; what the timeline shows without opening the frame."""
 
-    pk = models.CompositePrimaryKey("session_id", "seq")
+    id = RowNumber(primary_key=True)
+    """In the order of writing, over all sessions: ``console.batches`` numbers them. Named by nothing but its frame."""
     session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="entries", db_index=False)
     seq = models.PositiveIntegerField()
     t_us = models.BigIntegerField()
@@ -185,6 +204,7 @@ class Entry(models.Model):
     added_us = models.PositiveIntegerField(null=True, blank=True)
     """Of a relayed frame: microseconds from received to forwarded."""
     # The row's summary, on its head only; `realtime.timeline.Folder` makes it again from the entries.
+    fold_last = models.PositiveIntegerField(default=0)
     fold_count = models.PositiveIntegerField(default=1)
     fold_size = models.PositiveBigIntegerField(default=0)
     fold_audio_ms = models.FloatField(default=0)
@@ -195,9 +215,10 @@ class Entry(models.Model):
 
     class Meta:
         ordering = ["session_id", "seq"]
+        # One index takes every entry, the others only rows: each costs a page for every session of a batch.
+        constraints = [models.UniqueConstraint(fields=["session", "seq"], name="entry_place")]
         indexes = [
             models.Index(fields=["session", "seq"], name="entry_rows", condition=Q(row=F("seq"))),
-            models.Index(fields=["session", "row", "seq"], name="entry_members"),
             models.Index(fields=["session", "type", "seq"], name="entry_types", condition=Q(row=F("seq"))),
         ]
 
@@ -207,8 +228,8 @@ class Entry(models.Model):
     def frame(self) -> Frame:
         """The frame's text; an empty one for notes. Raises Frame.DoesNotExist for an event whose frame is missing."""
         if self.kind != "ev":
-            return Frame(session_id=self.session_id, seq=self.seq, text="", at=-1)
-        return Frame.objects.get(session_id=self.session_id, seq=self.seq)
+            return Frame(entry_id=self.pk, text="", at=-1)
+        return Frame.objects.get(pk=self.pk)
 
     def to_entry(self, raw: str = "") -> timeline.Entry:
         """The engine's entry again, given the frame's text."""
@@ -233,6 +254,7 @@ class Entry(models.Model):
             head=self.seq,
             first_us=self.t_us,
             last_us=self.fold_last_us,
+            last=self.fold_last,
             count=self.fold_count,
             size=self.fold_size,
             audio_ms=self.fold_audio_ms,
@@ -240,18 +262,26 @@ class Entry(models.Model):
         )
 
 
+class FrameQuerySet(models.QuerySet["Frame"]):
+    """How frames are asked for."""
+
+    def of(self, entries: Iterable[Entry]) -> Self:
+        """Those of these entries, by whose keys they go; a note has none."""
+        return self.filter(pk__in=[entry.pk for entry in entries if entry.kind == "ev"])
+
+
 class Frame(models.Model):
     """A frame as it travelled: its text, with the sound taken out and kept as bytes; ``raw`` joins them again."""
 
-    pk = models.CompositePrimaryKey("session_id", "seq")
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="frames", db_index=False)
-    seq = models.PositiveIntegerField()
+    entry = models.OneToOneField(Entry, primary_key=True, on_delete=models.CASCADE, related_name="+")
     text = models.TextField()
     audio = models.BinaryField(null=True)
     at = models.IntegerField(default=-1)
 
+    objects = FrameQuerySet.as_manager()
+
     def __str__(self) -> str:
-        return f"{self.session_id} {self.seq}"
+        return str(self.entry)
 
     @property
     def raw(self) -> str:

@@ -76,8 +76,8 @@ def _elided(value: Any) -> Any:
 def _change(entry: Entry) -> fragments.Change:
     """What a frame was when it came, and what it was when it left; one may have left as several."""
     sides = list(Entry.objects.of(entry.session_id).filter(pair=entry.pair).order_by("seq")[:MOST_SIDES])
-    raws = {f.seq: f.event for f in Frame.objects.filter(session_id=entry.session_id, seq__in=[one.seq for one in sides])}
-    texts = [_text(raws[one.seq].data, raws[one.seq].raw) for one in sides if one.seq in raws]
+    events = {frame.pk: frame.event for frame in Frame.objects.of(sides)}
+    texts = [_text(events[one.pk].data, events[one.pk].raw) for one in sides if one.pk in events]
     told = [(_who(one), one.seq, one.type) for one in sides]
     left = [line for text in texts[1:] for line in text]
     return fragments.Change(told, difference(texts[0], left) if texts else [])

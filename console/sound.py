@@ -42,7 +42,7 @@ def of_row(entry: Entry) -> Soundtrack | None:
         return soundtrack.of_item(entry.to_entry(entry.frame().raw), [told for told, _ in _told(formats)])
     if entry.type not in AUDIO_FIELDS:
         return None
-    members = entries.members_of(entry.row) if entry.row == entry.seq else entries.filter(seq=entry.seq)
+    members = entries.members_of(entry) if entry.row == entry.seq else entries.filter(seq=entry.seq)
     track = soundtrack.join([*_told(formats), *_told(members)])
     return track if track.length else None
 
@@ -57,8 +57,10 @@ def _fetch(session_id: str, seqs: list[int]) -> dict[int, bytes]:
     """The sound of these entries, as it travelled."""
     found: dict[int, bytes] = {}
     for start in range(0, len(seqs), FETCH_AT_ONCE):
-        frames = Frame.objects.filter(session_id=session_id, seq__in=seqs[start : start + FETCH_AT_ONCE])
-        found.update((frame.seq, bytes(frame.audio) if frame.audio else _odd(frame)) for frame in frames)
+        told = Entry.objects.of(session_id).filter(seq__in=seqs[start : start + FETCH_AT_ONCE]).values_list("pk", "seq")
+        places = dict(told)
+        for frame in Frame.objects.filter(pk__in=places):
+            found[places[frame.pk]] = bytes(frame.audio) if frame.audio else _odd(frame)
     return found
 
 

@@ -11,7 +11,7 @@ from django.db.models import F, Q, Sum
 
 from console import fragments, live
 from console.growing import Growing, bare, entries_after, raws_of, text_of
-from console.models import Entry, Frame, Session
+from console.models import Entry, Session
 from console.recorder import recorder
 from console.threads import Unhurried, breathe
 from realtime import lines, timeline
@@ -54,7 +54,7 @@ def rows_of(entries: Sequence[Entry]) -> Unhurried[fragments.Row]:
     rows: Unhurried[fragments.Row] = Unhurried()
     if not entries:
         return rows
-    raws = raws_of(entries[0].session_id, [e for e in entries if not is_stream(e.type)])
+    raws = raws_of(e for e in entries if not is_stream(e.type))
     relayed = entries[0].session.relayed
     for head in entries:
         breathe()
@@ -103,9 +103,7 @@ def feed(
 
 def told_of(entries: Sequence[Entry]) -> dict[int, timeline.Entry]:
     """These entries with their frames, by ``seq``; those that carry sound are left out."""
-    if not entries:
-        return {}
-    raws = raws_of(entries[0].session_id, entries)
+    raws = raws_of(entries)
     return {e.seq: e.to_entry(raws.get(e.seq, "")) for e in entries if e.type not in AUDIO_FIELDS}
 
 
@@ -130,8 +128,7 @@ def tools_until(session: Session, seq: int) -> tuple[dict[str, str], dict[str, A
 
 def member_rows_of(entries: Sequence[Entry]) -> Unhurried[fragments.Row]:
     """A row for each of these entries by itself."""
-    seqs = [e.seq for e in entries if e.type not in AUDIO_FIELDS]
-    raws = {f.seq: f.raw for f in Frame.objects.filter(session_id=entries[0].session_id, seq__in=seqs)} if seqs else {}
+    raws = raws_of(entries)
     rows: Unhurried[fragments.Row] = Unhurried()
     for entry in entries:
         if entry.type in AUDIO_FIELDS:

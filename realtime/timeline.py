@@ -80,6 +80,8 @@ class Fold:
     """``seq`` of the first member, which names the row."""
     first_us: int
     last_us: int
+    last: int = 0
+    """``seq`` of the last member; 0 where it does not matter."""
     count: int = 1
     size: int = 0
     """Bytes on the wire, all members together."""
@@ -88,11 +90,11 @@ class Fold:
     gap_us: int = 0
     """Longest silence between two members."""
 
-    def take(self, t_us: int, size: int, audio_ms: float) -> None:
+    def take(self, seq: int, t_us: int, size: int, audio_ms: float) -> None:
         """Count one more member."""
         if (gap := t_us - self.last_us) > self.gap_us:
             self.gap_us = gap
-        self.last_us = t_us
+        self.last, self.last_us = seq, t_us
         self.count += 1
         self.size += size
         self.audio_ms += audio_ms
@@ -181,16 +183,16 @@ class Folder:
         audio_ms = self.audio_ms(entry)
         if event is None or not is_stream(event.type):
             self._learn(event)
-            return Fold(entry.seq, entry.t_us, entry.t_us, size=entry.size, audio_ms=audio_ms), audio_ms
+            return Fold(entry.seq, entry.t_us, entry.t_us, entry.seq, size=entry.size, audio_ms=audio_ms), audio_ms
         key = self._key(entry, event)
         fold = self.open.get(key)
         if fold is None:
-            fold = self.open[key] = Fold(entry.seq, entry.t_us, entry.t_us, size=event.size, audio_ms=audio_ms)
+            fold = self.open[key] = Fold(entry.seq, entry.t_us, entry.t_us, entry.seq, 1, event.size, audio_ms)
             if len(self.open) > OPEN_FOLDS:
                 self.open.popitem(last=False)
         else:
             self.open.move_to_end(key)
-            fold.take(entry.t_us, event.size, audio_ms)
+            fold.take(entry.seq, entry.t_us, event.size, audio_ms)
         return fold, audio_ms
 
     def resume(self, head: Entry, fold: Fold) -> None:

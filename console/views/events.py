@@ -49,12 +49,13 @@ def event_detail(request: HttpRequest, session_id: str, seq: int) -> HttpRespons
 def members(request: HttpRequest, session_id: str, seq: int) -> HttpResponse:
     """A page of the entries a fold gathers, as rows: the newest, or those ``?before=`` or ``?after=`` one."""
     session = get_object_or_404(Session, pk=session_id)
-    head = get_object_or_404(Entry.objects.of(session), seq=seq)
+    entries = Entry.objects.of(session)
+    head = get_object_or_404(entries, seq=get_object_or_404(entries, seq=seq).row)
     form = RowsForm(request.GET)
     if not form.is_valid():
         return HttpResponse(fragments.problems(form.sentences()), status=422)
     form.cleaned_data["limit"] = MEMBERS_PAGE
-    found = Entry.objects.of(session).members_of(head.row)
+    found = entries.members_of(head)
     page, _ = form.page(found)
     earlier = found.before(page[0].seq).count() if page else 0
     later = found.after(page[-1].seq).count() if page else 0

@@ -45,7 +45,7 @@ def delete(request: HttpRequest, session_id: str) -> HttpResponse:
     if session.is_live:
         sentence = f"“{session}” is still running: disconnect it before you delete it."
         return problems(request, [sentence])
-    Frame.objects.filter(session=session).delete()
+    Frame.objects.filter(entry__session=session).delete()
     Entry.objects.of(session).delete()
     session.delete()
     return _rail(request)

@@ -74,7 +74,7 @@ def numbered(count: int) -> list[str]:
 
 def stored(session_id: str) -> list[str]:
     """The frames as they come out, in order."""
-    return [frame.raw for frame in Frame.objects.filter(session_id=session_id).order_by("seq")]
+    return [frame.raw for frame in Frame.objects.filter(entry__session=session_id).order_by("entry__seq")]
 
 
 class TestWriting:
@@ -305,8 +305,8 @@ class TestTrouble:
         gone, kept = session(), session()
         tape.put(gone, *numbered(1))
         tape.nudged.get(timeout=PATIENCE)
-        for model in (Frame, Entry):
-            model.objects.filter(session_id=gone).delete()
+        Frame.objects.filter(entry__session=gone).delete()
+        Entry.objects.of(gone).delete()
         Session.objects.filter(pk=gone).delete()
         tape.put(gone, *numbered(2))
         tape.put(kept, *numbered(2))

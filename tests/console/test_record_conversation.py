@@ -35,8 +35,8 @@ class Wire:
 
 def stored(session_id: str, direction: str) -> list[str]:
     """The frames of one direction as they come out of the database, in order."""
-    seqs = Entry.objects.of(session_id).filter(kind="ev", direction=direction).values_list("seq", flat=True)
-    return [frame.raw for frame in Frame.objects.filter(session_id=session_id, seq__in=seqs).order_by("seq")]
+    frames = Frame.objects.filter(entry__session=session_id, entry__direction=direction)
+    return [frame.raw for frame in frames.order_by("entry__seq")]
 
 
 @pytest.mark.slow

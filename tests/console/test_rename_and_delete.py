@@ -77,7 +77,7 @@ class TestDelete:
         assert client.get(f"/sessions/{session_id}/").status_code == 404
         assert {*Session.objects.values_list("pk", flat=True)} == {other}
         assert {*Entry.objects.values_list("session_id", flat=True)} == {other}
-        assert {*Frame.objects.values_list("session_id", flat=True)} == {other}
+        assert {*Frame.objects.values_list("entry__session_id", flat=True)} == {other}
 
     def test_one_that_runs_stays(self, client: Client) -> None:
         """A running session is refused with a sentence, escaped."""
