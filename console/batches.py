@@ -88,8 +88,6 @@ class Batch:
 
     def add(self, session_id: str, entry: engine.Entry, folder: engine.Folder) -> None:
         """Make an entry's rows: secrets masked, sound taken out as bytes, folded into its row."""
-        fold, audio_ms = folder.take(entry)
-        level = lines.level(entry)
         seq, event, data, text = entry.seq, entry.event, entry.data, entry.text
         event_id = response_id = item_id = ""
         size, parts = 0, None
@@ -104,6 +102,8 @@ class Batch:
             parts = audio.split(raw, type_)
         else:
             type_ = entry.type
+        fold, audio_ms = folder.take(entry, len(parts.audio) if parts is not None and parts.at >= 0 else None)
+        level = lines.level(entry)
         row = [
             None, session_id, seq, entry.t_us, entry.kind, entry.direction, entry.leg, entry.origin, type_[:128], level,
             event_id, response_id, item_id, text, _facts(data) if data else "{}", entry.pair, fold.head, size, audio_ms, None,

@@ -43,7 +43,7 @@ class Writer:
             if isinstance(entry, Late):
                 self._batch.late.append((entry.added_us, session_id, entry.seq))
                 continue
-            folder = self._folders.setdefault(session_id, engine.Folder())
+            folder = self._folders.get(session_id) or self._folders.setdefault(session_id, engine.Folder())
             if entry.seq > self._stored.get(session_id, 0):
                 self._batch.add(session_id, entry, folder)
             if entry.kind == "close":

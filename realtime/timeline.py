@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from realtime.audio import AUDIO_FIELDS, encoded_length_ms
+from realtime.audio import AUDIO_FIELDS, encoded_length_ms, size_ms
 from realtime.events import Event
 
 Direction = Literal["sent", "received", "console"]
@@ -177,10 +177,10 @@ class Folder:
         """Count the entry into its row and return the row. Call once per entry, in order."""
         return self.take(entry)[0]
 
-    def take(self, entry: Entry) -> tuple[Fold, float]:
-        """As ``fold``, with the milliseconds of sound the entry itself carries."""
+    def take(self, entry: Entry, sound: int | None = None) -> tuple[Fold, float]:
+        """As ``fold``, with the milliseconds of sound the entry itself carries. ``sound``: its bytes, where they are known."""
         event = entry.event
-        audio_ms = self.audio_ms(entry)
+        audio_ms = self.audio_ms(entry, sound)
         if event is None or not is_stream(event.type):
             self._learn(event)
             return Fold(entry.seq, entry.t_us, entry.t_us, entry.seq, size=entry.size, audio_ms=audio_ms), audio_ms
@@ -205,12 +205,13 @@ class Folder:
         buffer = self.buffers if event.type == APPEND else 0
         return (entry.direction, entry.leg, event.type, event.response_id, event.item_id, event.content_index, buffer)
 
-    def audio_ms(self, entry: Entry) -> float:
+    def audio_ms(self, entry: Entry, sound: int | None = None) -> float:
         """Milliseconds of sound this entry carries, judged by its length and the format in force; 0 for most."""
         event = entry.event
         if event is None or (name := AUDIO_FIELDS.get(event.type)) is None:
             return 0.0
-        return encoded_length_ms(event.raw, name, self.formats[SENT if name == "audio" else RECEIVED])
+        format_ = self.formats[SENT if name == "audio" else RECEIVED]
+        return encoded_length_ms(event.raw, name, format_) if sound is None else size_ms(sound, format_)
 
     def _learn(self, event: Event | None) -> None:
         """Follow what decides how later entries fold: buffer boundaries and audio formats."""

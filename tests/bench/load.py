@@ -27,6 +27,8 @@ WARM = 0.5
 """Seconds before anything counts."""
 SETTLE = 5.0
 """Seconds in which what is under way must have come."""
+RECORDED_WITHIN = 0.5
+"""Seconds in which what has come is recorded too, and shown."""
 MARK = re.compile(rb"bench\.mark\.(\d+)")
 MARK_EVERY = 0.0731
 """Seconds between two events whose way to a page is timed."""
@@ -207,6 +209,7 @@ class Load:
         up, down = ([took for talk in talks for took in way(talk).took] for way in (lambda t: t.up, lambda t: t.down))
         told = self._told(talks) | {"up": spread(up), "down": spread(down), "pushes": page.frames if page else 0}
         told["shown"] = spread(marks.took) if marks is not None else []
+        await self._over(began)
         if page is not None:
             page.transport.abort()
         await asyncio.gather(*(talk.end() for talk in talks))
@@ -231,6 +234,7 @@ class Load:
         else:
             await self._settle(talks, 60)
             told = self._told(talks) | {"seconds": perf_counter() - began}
+            await self._over(began)
             await asyncio.gather(*(talk.end() for talk in talks))
         if page is not None:
             page.transport.abort()
@@ -261,6 +265,12 @@ class Load:
         until = perf_counter() + seconds
         while any(talk.missing for talk in talks) and perf_counter() < until:
             await asyncio.sleep(0.01)
+
+    async def _over(self, began: float) -> None:
+        """Say that all frames have come and are recorded, and how long they took: what follows are goodbyes."""
+        seconds = perf_counter() - began
+        await asyncio.sleep(RECORDED_WITHIN)
+        tell({"over": seconds})
 
     def _told(self, talks: list[Talk]) -> dict[str, Any]:
         return {

@@ -39,7 +39,7 @@ class Measured:
     told: dict[str, Any]
     """What the load says of it."""
     cpu: float
-    """Seconds, all threads, over all of it: opening and closing sessions too."""
+    """Seconds, all threads, while frames were carried, recorded and shown; not of opening and closing sessions."""
     peak_mb: float
     seconds: float
 
@@ -90,13 +90,16 @@ class Load:
     def do(self, what: str, relay: Relay, **more: Any) -> Measured:
         """Let it do something through a relay, and measure that relay."""
         assert self.process.stdin is not None
-        before, began = relay.cpu, time.perf_counter()
+        began = over = relay.cpu
+        seconds, asked = 0.0, time.perf_counter()
         self.process.stdin.write(json.dumps({"do": what, "url": relay.url, **more}).encode() + b"\n")
         self.process.stdin.flush()
         with watching(relay) as peak:
-            while "ready" in (told := self._hear()):
-                before, began = relay.cpu, time.perf_counter()
-        return Measured(told, relay.cpu - before, peak[0], time.perf_counter() - began)
+            while "missing" not in (told := self._hear()):
+                over, seconds = relay.cpu, told.get("over", seconds)
+                if "ready" in told:
+                    began = over
+        return Measured(told, over - began, peak[0], seconds or time.perf_counter() - asked)
 
     def stop(self) -> None:
         """End it."""
