@@ -111,6 +111,10 @@ def text_of(head: Entry, until: int | None = None) -> Text:
     return text
 
 
+Growth = tuple[Entry, Text]
+"""A row by its head, and what its deltas say."""
+
+
 class Growing:
     """The rows of one session that may still grow, as they stood when its viewer looked last.
 
@@ -120,10 +124,10 @@ class Growing:
 
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
-        self._rows: OrderedDict[int, tuple[Entry, Text]] = OrderedDict()
+        self._rows: OrderedDict[int, Growth] = OrderedDict()
         """Head and text of each; those that grew last come last."""
 
-    def take(self, new: Sequence[Entry], told: Mapping[int, timeline.Entry]) -> list[tuple[Entry, Text]]:
+    def take(self, new: Sequence[Entry], told: Mapping[int, timeline.Entry]) -> list[Growth]:
         """Count in the entries that come next; returns the rows that are new or have grown, in order, with their text.
 
         ``told``: the entries whose frames were read, by ``seq``.

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import F, Q, Sum
 
 from console import fragments, live
-from console.growing import Growing, bare, entries_after, raws_of, text_of
+from console.growing import Growing, Growth, bare, entries_after, raws_of, text_of
 from console.models import Entry, Session
 from console.recorder import recorder
 from console.threads import Unhurried, breathe
@@ -29,8 +29,8 @@ PUSH_ROWS = 40
 SNAPSHOT_ROWS = 200
 """Rows on a page as it opens. A viewer further behind than twice that gets the newest of them instead of each."""
 REST_EVERY = 0.45
-"""Seconds between two looks at all but the rows while nothing comes but what grows or is counted: at ten pushes a second
-that makes two."""
+"""Seconds between two looks at all but new rows while nothing comes but what grows or is counted: at ten pushes a second
+that makes two. A number that changes more often is not read, only paid for, here and in the browser."""
 METER_EVERY = 2.0
 """Seconds between two looks at what the console costs a relayed session."""
 COUNTS = ("events", "errors", "last_seq", "duration_us")
@@ -163,6 +163,8 @@ class Watch:
     """Ids of the conversation's items as the page has them."""
     grown: set[str] = field(default_factory=set)
     """Ids of items that changed and were not sent yet."""
+    unsent: dict[int, Growth] = field(default_factory=dict)
+    """Rows that have grown since they were sent, by their heads' ``seq``."""
     in_force: dict[str, Any] | None = None
     spoken: bool = False
     """The model has made sound: from then on its voice is locked, which the settings form must say."""
@@ -176,7 +178,7 @@ class Watch:
     behind: bool = False
     """Whether more is stored than was sent: then the next look need not wait for news."""
     held_back: bool = False
-    """Whether only rows were sent: the rest follows when it is due, or with the first look that finds nothing new."""
+    """Whether only new rows were sent: the rest follows when it is due, or with the first look that finds nothing new."""
 
     def __post_init__(self) -> None:
         self.rows = Growing(self.session_id)
@@ -199,12 +201,14 @@ class Watch:
             self.conversation = conversation_until(self.session, self.last_seq)
             self.order = [item.id for item in self.conversation.items]
             rest.append(fragments.conversation_replaced(self.conversation.items))
-        new, rows = self._rows()
+        new, rows = self._new_rows()
         now = time.monotonic()
         if new and not first and now < self.rest_due and not any(map(_matters, new)) and not self._speaks(new):
             self.held_back = True
             return [rows] if rows else []
         self.rest_due, self.held_back = now + REST_EVERY, False
+        grown = self._grown_rows()
+        breathe()
         was_live = self.live
         session = self.session = Session.objects.get(pk=self.session_id)
         self.live = session.is_live
@@ -213,14 +217,14 @@ class Watch:
         breathe()
         rest += [fragments.notice(e, self._line(e)) for e in new if _is_notice(session, e)]
         rest += self._panels(session, new, first, turned=self.live != was_live)
-        return [message for message in (rows, "".join(rest)) if message]
+        return [message for message in (rows, grown, "".join(rest)) if message]
 
     def patience(self, otherwise: float) -> float:
         """Seconds until it should look again though nobody tells of news; ``otherwise`` when nothing was held back."""
         return max(0.0, min(otherwise, self.rest_due - time.monotonic())) if self.held_back else otherwise
 
-    def _rows(self) -> tuple[list[Entry], str]:
-        """New entries, fed to the conversation, and the rows that show them: new ones, and those that grew."""
+    def _new_rows(self) -> tuple[list[Entry], str]:
+        """New entries, fed to the conversation, and the rows that begin with them; which others grew is noted."""
         assert self.session is not None
         assert self.conversation is not None
         new = entries_after(self.session_id, self.last_seq, READ_AT_ONCE)
@@ -243,16 +247,28 @@ class Watch:
         self.grown |= feed(self.conversation, new, _sound_of(new), told)
         before, self.last_seq = self.last_seq, new[-1].seq
         if leaps:
+            self.unsent.clear()
             return new, fragments.replace_timeline(rows_of(newest(self._matching().until(self.last_seq), SNAPSHOT_ROWS)))
         breathe()
         rows = self.rows.take(new, told)
-        if self.query:
-            earlier = [head.seq for head, _ in rows if head.seq <= before]
-            matches |= set(self._matching().filter(seq__in=earlier).values_list("seq", flat=True))
-            rows = [(head, text) for head, text in rows if head.seq in matches]
+        self.unsent |= {head.seq: (head, text) for head, text in rows if head.seq <= before}
+        begun = [(head, text) for head, text in rows if head.seq > before and (not self.query or head.seq in matches)]
+        return new, self._drawn(begun, told)
+
+    def _grown_rows(self) -> str:
+        """The rows that have grown since they were sent."""
+        rows, self.unsent = sorted(self.unsent.items()), {}
+        if self.query and rows:
+            matches = set(self._matching().filter(seq__in=[seq for seq, _ in rows]).values_list("seq", flat=True))
+            rows = [(seq, row) for seq, row in rows if seq in matches]
+        return self._drawn([row for _, row in rows], {})
+
+    def _drawn(self, rows: Sequence[Growth], told: Mapping[int, timeline.Entry]) -> str:
+        """These rows for a page that is open."""
+        assert self.session is not None
         relayed = self.session.relayed
-        shown = Unhurried(_row(e, text.text, None if is_stream(e.type) else told[e.seq], relayed) for e, text in Unhurried(rows))
-        return new, fragments.push_rows(shown)
+        shown = (_row(e, text.text, None if is_stream(e.type) else told[e.seq], relayed) for e, text in Unhurried(rows))
+        return fragments.push_rows(Unhurried(shown))
 
     def _matching(self) -> Any:
         """The rows its filter lets through."""

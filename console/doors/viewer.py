@@ -67,14 +67,16 @@ class Viewer(AsyncWebsocketConsumer):
         loop = asyncio.get_running_loop()
         try:
             while True:
+                told = self.news.is_set()
                 self.news.clear()
                 began = loop.time()
-                if messages := await in_reader(self.look):
-                    for html in messages:
-                        await self.send(text_data=html)
+                messages = await in_reader(self.look)
+                for html in messages:
+                    await self.send(text_data=html)
+                if told or messages:
                     await asyncio.sleep(self.every - (loop.time() - began))
-                    if self.behind():
-                        continue
+                if self.behind():
+                    continue
                 with contextlib.suppress(TimeoutError):  # then it looks all the same
                     # Not wait_for: in Python 3.11 it can swallow the cancellation that ends this task.
                     async with asyncio.timeout(self.patience()):

@@ -163,15 +163,18 @@ def test_in_the_end_it_says_what_a_fresh_page_says(
 
 
 def test_a_push_asks_once(streaming: tuple[Story, Watch, Page]) -> None:
-    """While two rows grow, and nothing else is due, one query finds all there is to say."""
+    """While rows only grow one query sees to it, and nothing is said; when that is due each is sent once, as it stands."""
     story, seen, _ = streaming
     seen.rest_due = LATER
     for _ in range(3):
         speak(story)
         with CaptureQueriesContext(connection) as asked:
-            [rows] = seen.catch_up()
+            assert seen.catch_up() == []
         assert len(asked) == 1
-        assert len(seqs(rows)) == 2
+    grown, _ = seen.catch_up()
+    assert len(seqs(grown)) == 2
+    assert all(f"×{number}" in grown for number in Entry.objects.of(story.session).rows().filter(fold_count__gt=1)
+               .values_list("fold_count", flat=True))  # fmt: skip
 
 
 def test_words_ask_for_their_frames(streaming: tuple[Story, Watch, Page]) -> None:
@@ -183,18 +186,18 @@ def test_words_ask_for_their_frames(streaming: tuple[Story, Watch, Page]) -> Non
     seen.rest_due = LATER
     speak(story, "and one more")
     with CaptureQueriesContext(connection) as asked:
-        [rows] = seen.catch_up()
+        assert seen.catch_up() == []
     assert len(asked) == 2
-    assert "word 0 word 1 word 2 word 3 word 4 and one more" in rows
+    assert "word 0 word 1 word 2 word 3 word 4 and one more" in seen.catch_up()[0]
 
 
 def test_items_and_counts_wait(streaming: tuple[Story, Watch, Page]) -> None:
-    """While only deltas come the item they belong to, and the counts, are sent when they are due; then with all that came."""
+    """While only deltas come their rows, their item and the counts are sent when they are due; then with all that came."""
     story, seen, _ = streaming
     seen.rest_due = LATER
     for number in range(3):
         speak(story, f"word {number} ")
-        assert all(seqs(html) for html in seen.catch_up())
+        seen.catch_up()
         assert 0 < seen.patience(1.0) <= 1.0
     seen.rest_due = 0.0
     speak(story, "word 3")
@@ -222,11 +225,15 @@ def test_what_waited_comes_with_what_does_not(streaming: tuple[Story, Watch, Pag
     story, seen, _ = streaming
     seen.rest_due = LATER
     speak(story, "Hello")
-    assert len(seen.catch_up()) == 1
+    [begun] = seen.catch_up()
+    speak(story, " there")
+    assert seen.catch_up() == []
     story.received("response.done", response={"status": "completed"})
     story.store()
-    _, rest = seen.catch_up()
-    assert "<p>Hello</p>" in rest
+    done, grown, rest = seen.catch_up()
+    assert seqs(done) == [story.timeline.last_seq]
+    assert set(seqs(begun)) < set(seqs(grown))
+    assert "<p>Hello there</p>" in rest
 
 
 def test_nothing_new(streaming: tuple[Story, Watch, Page], monkeypatch: pytest.MonkeyPatch) -> None:
