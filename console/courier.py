@@ -8,11 +8,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from console import writer_process
-from console.parcels import Receipt, Told, packed, receipts
+from console.gathering import Packed
+from console.parcels import Receipt, packed, receipts
 
 log = logging.getLogger(__name__)
 
@@ -39,22 +39,8 @@ class Process(Protocol):
         """End it at once."""
 
 
-@dataclass(slots=True)
-class Sent:
-    """A batch that is not known to be stored."""
-
-    sessions: set[str] = field(default_factory=set)
-    size: int = 0
-    """Bytes, as the recorder counts them."""
-    parcels: list[bytes] = field(default_factory=list)
-    whole: bool = False
-    """Whether it was brought: nothing more belongs to it."""
-    at: float = field(default_factory=time.monotonic)
-    deaths: int = 0
-
-
 class Courier:
-    """One thread calls ``begin``, ``take``, ``send`` and ``end``; on another one ``heard`` is told what became of each batch.
+    """One thread calls ``begin``, ``send`` and ``end``; on another one ``heard`` is told what became of each batch.
 
     ``heard`` gets receipts: some may say why a batch is held up, one says that it is dealt with, and then also its size.
     ``lost`` says that the process has ended; the next ``send``, ``revive`` or ``end`` starts another one and tells it all
@@ -68,7 +54,7 @@ class Courier:
         """``on_loss`` is called when the process has ended and was not asked to."""
         self._heard = heard
         self._on_loss = on_loss
-        self._sent: deque[Sent] = deque()
+        self._sent: deque[Packed] = deque()
         """Batches that are not dealt with, oldest first."""
         self._process: Process | None = None
         self._listener: threading.Thread | None = None
@@ -89,27 +75,16 @@ class Courier:
         if self._modest:
             watch = threading.Thread(target=self._watch, args=[process, self._listener], name="recorder watch", daemon=True)
             watch.start()
-        for sent in list(self._sent):
-            if sent.whole:
-                self._write(sent.parcels)
+        for batch in list(self._sent):
+            self._write(batch.parcels)
 
-    def take(self, told: list[Told], size: int) -> None:
-        """Pack a few entries of the next batch, whose size is given."""
-        if not self._sent or self._sent[-1].whole:
-            self._sent.append(Sent())
-        sent = self._sent[-1]
-        sent.size += size
-        sent.sessions.update(session_id for session_id, _ in told)
-        sent.parcels.append(packed(told))
-
-    def send(self) -> int:
-        """Bring what was taken, to be stored; waits while the process is behind. Of how many sessions it was."""
-        sent = self._sent[-1]
-        sent.parcels.append(packed((), whole=True))
-        sent.whole = True
-        self._write(sent.parcels)  # all at once: to wake the process for each costs a tenth of all CPU
+    def send(self, batch: Packed) -> None:
+        """Bring a batch, to be stored; waits while the process is behind."""
+        batch.parcels.append(packed((), whole=True))
+        batch.at = time.monotonic()
+        self._sent.append(batch)
+        self._write(batch.parcels)  # all at once: to wake the process for each costs a tenth of all CPU
         self.revive()
-        return len(sent.sessions)
 
     def revive(self) -> None:
         """If the process has ended, start another one."""
@@ -189,8 +164,8 @@ class Courier:
                 pipe.close()
         why = "the machine is busy" if self._late else f"the process that writes has ended (status {status})"
         log.error("%s; another one takes over", why)
-        if not self._sent or not self._sent[0].whole:
-            return  # it knew of nothing
+        if not self._sent:
+            return
         first = self._sent[0]
         first.deaths += not self._late
         if first.deaths >= DEATHS:

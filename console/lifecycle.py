@@ -24,9 +24,12 @@ COLLECT_AFTER = (5_000, 5, 5)
 _simulator: SimulatorServer | None = None
 
 
+TIMELINE = "timeline."
+
+
 def timeline_group(session_id: str) -> str:
     """The channel group of those who show a session."""
-    return f"timeline.{session_id}"
+    return f"{TIMELINE}{session_id}"
 
 
 RAIL_GROUP = "rail"
@@ -49,11 +52,14 @@ async def startup() -> None:
         if groups and not loop.is_closed():  # most sessions have no viewer: theirs costs the loop nothing
             asyncio.run_coroutine_threadsafe(tell(groups), loop)
 
+    def shown() -> frozenset[str]:
+        return frozenset(group.removeprefix(TIMELINE) for group in list(layer.groups) if group.startswith(TIMELINE))
+
     def overflow(session_ids: set[str]) -> None:
         log.error("closing %d sessions: nothing more can be recorded", len(session_ids))
         asyncio.run_coroutine_threadsafe(live.stop_all(session_ids), loop)
 
-    recorder.nudge, recorder.overflow = nudge, overflow
+    recorder.nudge, recorder.shown, recorder.overflow = nudge, shown, overflow
     recorder.start()
     await live.in_reader(live.mark_abandoned)
     live.READERS.submit(_read_ahead)  # costs a second: done before the first page asks, without making it wait

@@ -8,10 +8,12 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from time import monotonic, sleep
 
 from console.batches import BATCH_ROWS
 from console.courier import Courier
+from console.gathering import Gathering, weight
 from console.parcels import Late, Receipt, Told
 from console.threads import breathe, give_way
 from realtime import timeline as engine
@@ -19,14 +21,14 @@ from realtime import timeline as engine
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.02  # seconds between two looks at what has come: packed as it comes, never a whole batch in one go
-FLUSH_AFTER = 0.04  # seconds a batch may gather; with the write itself a row is stored within 50 ms
-FLUSH_MORE, FLUSH_MOST = 0.001, 0.1  # seconds more for each session of the last batch: each costs pages of its own
+SHOWN_MORE, SHOWN_MOST = 0.001, 0.06  # seconds more that a batch gathers for each session that runs, and at most
+OTHER_MORE, OTHER_MOST = 0.005, 0.26  # the same where no page shows them: fewer and larger batches cost less
+FEW = 20  # sessions that run, up to which one batch for all of them costs less than two
 REST_AFTER = 50  # looks without an entry, one second of them, after which the thread sleeps until it is woken
 PENDING_LIMIT = 64 * 1024 * 1024  # bytes held in memory while the database cannot be written
 PARCEL_ROWS = 32  # entries packed in one go: 0.1 ms in which the loop does not have its turn
 BEHIND = 12 * 1024 * 1024  # bytes waiting to be written at which those who can wait should
 ROOM_WITHIN = 0.5  # seconds after which who waits for room looks by itself
-ENTRY_OVERHEAD = 400  # bytes an entry costs in memory beside its frame, roughly
 
 
 class Recorder:
@@ -34,7 +36,8 @@ class Recorder:
 
     ``tap(session_id)`` gives a session its tap: recording is one put on a queue and cannot wait. A thread packs what
     has come every 20 ms for the process that writes (``console.writer_process``), to be stored every 40 ms, with many
-    sessions every 100 ms; then ``nudge(ids)`` is called with the sessions that have news. While the database cannot be
+    sessions every 100 ms, or 300 ms if no page shows them; then ``nudge(ids)`` is called with the sessions that have
+    news. ``shown()`` says which ones pages show. While the database cannot be
     written what was told is kept and tried again, and ``trouble`` says so; when that becomes too much for memory
     ``overflow(ids)`` is called, whose duty is to close those sessions: none runs unrecorded. Should the process itself
     end, another one takes over with what is not stored.
@@ -43,6 +46,7 @@ class Recorder:
     def __init__(self) -> None:
         self.nudge: Callable[[set[str]], None] = lambda ids: None
         self.overflow: Callable[[set[str]], None] = lambda ids: None
+        self.shown: Callable[[], frozenset[str]] = frozenset
         self.trouble = ""
         """One sentence while recording is held up; empty when all is well."""
         self._told = self._done = 0
@@ -56,10 +60,10 @@ class Recorder:
         self._wake = threading.Event()
         """That the thread should look before it is time."""
         self._rests = self._stopping = False
-        self._gathered = 0
-        """Entries of the batch that is not whole yet."""
-        self._gather, self._due = FLUSH_AFTER, 0.0
-        """Seconds in which a batch gathers, and when this one is whole (``monotonic``)."""
+        self._batches = Gathering(SHOWN_MORE, SHOWN_MOST), Gathering(OTHER_MORE, OTHER_MOST)
+        """What is gathered of the sessions that pages show, and of all others."""
+        self._shown: frozenset[str] | None = None
+        """Which ones go into the first; all while they are few."""
         self._thread: threading.Thread | None = None
         self._told_overflow = False
 
@@ -88,7 +92,7 @@ class Recorder:
 
     def put(self, session_id: str, entry: engine.Entry | Late) -> None:
         """Take one entry of one session, or what one's way cost; neither waits nor raises."""
-        self._told += entry.size + ENTRY_OVERHEAD
+        self._told += weight(entry)
         self._queue.append((session_id, entry))
         if self._rests and not self._wake.is_set():  # to wake the thread costs more than all the rest
             self._wake.set()
@@ -119,14 +123,14 @@ class Recorder:
         give_way()
         quiet = 0
         try:
-            while not self._stopping or self._queue or self._gathered:
+            while not self._stopping or self._queue or any(self._batches):
                 if not self._stopping:
                     self._wait(quiet > REST_AFTER)
                 self._courier.revive()
-                quiet = 0 if self._queue or self._gathered else quiet + 1
+                quiet = 0 if self._queue or any(self._batches) else quiet + 1
+                self._heed_pages()
                 self._pack()
-                if self._gathered and (self._stopping or self._gathered >= BATCH_ROWS or monotonic() >= self._due):
-                    self._send()
+                self._send(all_=self._stopping)
             self._courier.end()
         except Exception:
             log.exception("the recorder failed")
@@ -142,29 +146,38 @@ class Recorder:
             self._rests = False
             self._wake.clear()
         if not self._stopping and len(self._queue) < BATCH_ROWS:
-            sleep(max(0, min(LOOK_EVERY, self._due - monotonic())) if self._gathered else LOOK_EVERY)
+            due = min((batch.due for batch in self._batches if batch), default=inf)
+            sleep(max(0.0, min(LOOK_EVERY, due - monotonic())))
+
+    def _heed_pages(self) -> None:
+        """Learn which sessions pages show. When those are others, all that has gathered is handed on: what a session told
+        is never in both batches, so its order is kept."""
+        shown = self.shown() if len(self._open) > FEW else None
+        if shown != self._shown:
+            self._send(all_=True)
+            self._shown = shown
 
     def _pack(self) -> None:
         """Pack what has come, a few entries at a time, as much as one transaction may hold."""
-        queue = self._queue
-        while queue and self._gathered < BATCH_ROWS:
+        queue, shown, (watched, others) = self._queue, self._shown, self._batches
+        while queue and not watched.full and not others.full:
             told = [queue.popleft() for _ in range(min(len(queue), PARCEL_ROWS))]
-            if not self._gathered:
-                self._due = monotonic() + self._gather
-            self._gathered += len(told)
-            size = len(told) * ENTRY_OVERHEAD
             for session_id, entry in told:
-                size += entry.size
                 if isinstance(entry, engine.Entry):
                     (self._open.discard if entry.kind == "close" else self._open.add)(session_id)
-            self._courier.take(told, size)
+            if shown is None:
+                watched.take(told, len(self._open))
+            else:
+                watched.take([one for one in told if one[0] in shown], len(self._open))
+                others.take([one for one in told if one[0] not in shown], len(self._open))
             if queue:
                 breathe()
 
-    def _send(self) -> None:
-        """Hand on what was packed, to be stored."""
-        self._gathered = 0
-        self._gather = min(FLUSH_AFTER + FLUSH_MORE * self._courier.send(), FLUSH_MOST)
+    def _send(self, all_: bool = False) -> None:
+        """Hand on what is whole, to be stored; with ``all_`` also what is not."""
+        for batch in self._batches:
+            if batch.whole or (all_ and batch):
+                self._courier.send(batch.finish())
 
     def _heard(self, receipt: Receipt, size: int) -> None:
         """What became of a batch of that many bytes: it is held up, it can never be stored, or it is stored."""

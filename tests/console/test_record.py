@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import queue
+import random
 import sqlite3
 import threading
 import time
@@ -18,7 +19,7 @@ from django.db import OperationalError, connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from console import lifecycle, live, writer
+from console import gathering, lifecycle, live, writer
 from console import recorder as module
 from console.batches import Batch
 from console.models import Entry, Frame, Session
@@ -92,7 +93,7 @@ class TestWriting:
 
     def test_it_writes_in_batches_and_then_says_so(self, tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each batch is one transaction of at most BATCH_ROWS; who shows is told after it is stored."""
-        monkeypatch.setattr(module, "FLUSH_AFTER", 10.0)
+        monkeypatch.setattr(gathering, "FLUSH_AFTER", 10.0)
         session_id = session()
         tape.put(session_id, *numbered(module.BATCH_ROWS))  # full: it does not wait for more
         assert tape.nudged.get(timeout=PATIENCE) == {session_id}
@@ -100,7 +101,7 @@ class TestWriting:
 
     def test_it_is_there_at_once_after_a_rest(self, tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
         """A thread that has slept for want of entries is woken by the next one."""
-        monkeypatch.setattr(module, "FLUSH_AFTER", 0.001)
+        monkeypatch.setattr(gathering, "FLUSH_AFTER", 0.001)
         monkeypatch.setattr(module, "REST_AFTER", 1)
         session_id = session()
         for _ in range(3):
@@ -109,6 +110,39 @@ class TestWriting:
             tape.put(session_id, *numbered(1))
             assert tape.nudged.get(timeout=PATIENCE) == {session_id}
         assert Entry.objects.of(session_id).count() == 3
+
+    def test_what_a_page_shows_does_not_wait_for_the_rest(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Sessions nobody looks at gather longer; a page that opens has all of them stored first."""
+        monkeypatch.setattr(module, "FEW", -1)
+        monkeypatch.setattr(module, "OTHER_MORE", PATIENCE * 10)
+        monkeypatch.setattr(module, "OTHER_MOST", PATIENCE * 10)
+        tape, shown, other = Tape(), session(), session()
+        tape.recorder.shown = lambda: frozenset([shown])
+        tape.recorder.start()
+        tape.put(other, *numbered(3))
+        tape.put(shown, *numbered(2))
+        assert tape.nudged.get(timeout=PATIENCE) == {shown}
+        assert (len(stored(shown)), len(stored(other))) == (2, 0)
+        tape.recorder.shown = lambda: frozenset([shown, other])
+        assert tape.nudged.get(timeout=PATIENCE) == {other}
+        assert tape.recorder.stop()
+        assert (stored(shown), stored(other)) == (numbered(2), numbered(3))
+
+    def test_pages_that_come_and_go(self, tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever begins or ends to look, and whenever: each session is written in the order in which it was told."""
+        monkeypatch.setattr(module, "FEW", 2)
+        chance, sessions = random.Random(5), [session() for _ in range(4)]  # noqa: S311  (chance of a test is no secret)
+        told: dict[str, list[str]] = {session_id: [] for session_id in sessions}
+        for number, frame in enumerate(numbered(1500)):
+            told[chosen := chance.choice(sessions)].append(frame)
+            tape.put(chosen, frame)
+            if number % 40 == 0:
+                shown = frozenset(chance.sample(sessions, chance.randrange(4)))
+                tape.recorder.shown = shown.copy
+                time.sleep(chance.choice([0, 0.01, 0.07]))
+        assert tape.recorder.stop()
+        for session_id, frames in told.items():
+            assert [frame.raw for frame in Frame.objects.filter(entry__session=session_id).order_by("pk")] == frames
 
     def test_who_can_wait_is_asked_to(self, tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
         """While more is told than can be written, the taps say so; not while the database is in trouble, for who knows when that ends."""

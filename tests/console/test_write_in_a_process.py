@@ -19,7 +19,7 @@ from django.db import OperationalError, connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from console import courier, writer, writer_process
+from console import courier, gathering, writer, writer_process
 from console.models import Entry, Session
 from console.parcels import Late, Receipt, Told, packed, parcels, receipts, signed
 from console.recorder import Recorder
@@ -205,12 +205,12 @@ class TestAnother:
         desk.put_stored(*numbered(1))
         assert len(stored(desk.session_id)) == 2
 
-    def test_what_it_knew_nothing_of_is_not_its_fault(self, desk: Desk) -> None:
+    def test_what_it_knew_nothing_of_is_not_its_fault(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         """A batch that is still gathering when process after process ends is stored by the next one."""
         desk.put_stored(*numbered(1))
-        desk.recorder._gather = 60.0
+        monkeypatch.setattr(gathering, "FLUSH_AFTER", 60.0)
         desk.put(DELTA)
-        until(lambda: desk.recorder._gathered)
+        until(lambda: any(desk.recorder._batches))
         for _ in range(courier.DEATHS):
             died = desk.started[-1]
             desk.kill()
