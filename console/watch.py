@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-from django.db.models import F, Q, Sum
 
 from console import fragments, live
 from console.growing import Growing, Growth, bare, entries_after, raws_of, text_of
 from console.models import Entry, Session
+from console.moments import conversation_until, feed, sound_of, told_of, tools_until
 from console.recorder import recorder
 from console.threads import Unhurried, breathe
 from realtime import lines, timeline
@@ -20,7 +19,6 @@ from realtime.conversation import Conversation, types_read
 from realtime.relaying import RelayRunner
 from realtime.settings import compare
 from realtime.timeline import is_stream
-from realtime.tools.memory import memory_of
 
 READ_AT_ONCE = 2000
 """Entries read for one push."""
@@ -70,60 +68,6 @@ def _row(head: Entry, text: str, told: timeline.Entry | None, relayed: bool) -> 
     else:
         line = lines.line(told)
     return fragments.row(head, line, relayed=relayed)
-
-
-def conversation_until(session: Session, seq: int) -> Conversation:
-    """The conversation as it stood at a place on the timeline. Of sound only how much there was of each stream is read."""
-    entries = Entry.objects.of(session).until(seq).filter(kind="ev")
-    sums = entries.filter(type__in=AUDIO_FIELDS).order_by().values("row").annotate(ms=Sum("audio_ms"))
-    sound = dict(sums.values_list("row", "ms"))
-    read = entries.filter(type__in=types_read()).filter(~Q(type__in=AUDIO_FIELDS) | Q(row=F("seq"))).order_by("seq")
-    heard = list(read)
-    conversation = Conversation()
-    feed(conversation, heard, sound, told_of(heard))
-    return conversation
-
-
-def feed(
-    conversation: Conversation, entries: Iterable[Entry], sound: Mapping[int, float], told: Mapping[int, timeline.Entry]
-) -> set[str]:
-    """Feed entries of the log; returns the ids of the items that changed.
-
-    Sound is fed as one piece, at the first of the ``entries`` that have it: ``sound`` has its milliseconds by ``seq``,
-    and the others are left out. ``told``: entries with their frames, by ``seq``.
-    """
-    changed: set[str] = set()
-    for entry in entries:
-        if entry.seq in told:
-            changed |= conversation.feed(told[entry.seq])
-        elif entry.seq in sound:
-            changed |= conversation.feed(bare(entry), sound[entry.seq])
-    return changed
-
-
-def told_of(entries: Sequence[Entry]) -> dict[int, timeline.Entry]:
-    """These entries with their frames, by ``seq``; those that carry sound are left out."""
-    raws = raws_of(entries)
-    return {e.seq: e.to_entry(raws.get(e.seq, "")) for e in entries if e.type not in AUDIO_FIELDS}
-
-
-def _sound_of(entries: Iterable[Entry]) -> dict[int, float]:
-    """Milliseconds of sound each row gained with these entries, by the ``seq`` of the first of them that carries it."""
-    firsts: dict[tuple[int, bool], int] = {}
-    sound: dict[int, float] = {}
-    for entry in entries:
-        if entry.type in AUDIO_FIELDS:
-            first = firsts.setdefault((entry.row, entry.pair is None), entry.seq)
-            sound[first] = sound.get(first, 0.0) + entry.audio_ms
-    return sound
-
-
-def tools_until(session: Session, seq: int) -> tuple[dict[str, str], dict[str, Any] | None]:
-    """The memory, and the last weather that was got, as they stood at a place on the timeline."""
-    notes = Entry.objects.of(session).until(seq).filter(kind="note")
-    memory = memory_of(e.to_entry() for e in notes.of_types("memory").order_by("seq"))
-    weather = notes.of_types("tool").filter(data__name="get_weather").order_by("-seq").first()
-    return memory, weather.data if weather else None
 
 
 def member_rows_of(entries: Sequence[Entry]) -> Unhurried[fragments.Row]:
@@ -244,7 +188,7 @@ class Watch:
         breathe()
         told = told_of(new)
         breathe()
-        self.grown |= feed(self.conversation, new, _sound_of(new), told)
+        self.grown |= feed(self.conversation, new, sound_of(new), told)
         before, self.last_seq = self.last_seq, new[-1].seq
         if leaps:
             self.unsent.clear()

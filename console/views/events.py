@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 
-from console import fragments, panes, watch
+from console import fragments, moments, panes, watch
 from console.forms import RowsForm
 from console.models import Entry, Session
 from realtime.errors import InvalidFilter
@@ -66,14 +66,14 @@ def members(request: HttpRequest, session_id: str, seq: int) -> HttpResponse:
 def conversation(request: HttpRequest, session_id: str) -> HttpResponse:
     """The conversation, all of it or as it stood then (see ``_until``)."""
     session = get_object_or_404(Session, pk=session_id)
-    return HttpResponse(fragments.conversation(watch.conversation_until(session, _until(request, session)).items))
+    return HttpResponse(fragments.conversation(moments.conversation_until(session, _until(request, session)).items))
 
 
 @require_GET
 def tools(request: HttpRequest, session_id: str) -> HttpResponse:
     """Memory and weather, now or as they stood then (see ``_until``)."""
     session = get_object_or_404(Session, pk=session_id)
-    memory, weather = watch.tools_until(session, _until(request, session))
+    memory, weather = moments.tools_until(session, _until(request, session))
     return HttpResponse("".join(fragments.tools(session, memory, weather, oob=False).values()))
 
 

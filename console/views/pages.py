@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET
 
-from console import fragments, live, rail, watch
+from console import fragments, live, moments, rail, watch
 from console.access import keyring
 from console.forms import SessionSettingsForm
 from console.forms.settings import ASKED_AT_START
@@ -36,7 +36,7 @@ def console_page(request: HttpRequest, session: Session | None) -> HttpResponse:
     """The whole page, or its ``#console`` for htmx."""
     rows = Entry.objects.of(session).rows() if session else Entry.objects.none()
     in_force = session.in_force() if session else None
-    memory, weather = watch.tools_until(session, session.last_seq) if session else ({}, None)
+    memory, weather = moments.tools_until(session, session.last_seq) if session else ({}, None)
     runner = live.find(session.pk) if session else None
     page = ConsolePage(
         session=session,

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from console import watch
+from console import moments
 from console.batches import Batch
 from console.models import Session
 from realtime.events import parse
@@ -58,7 +58,7 @@ def test_a_long_session_opens_like_a_short_one(client: Client) -> None:
             "page": best(lambda address=address: client.get(address)),
             "rows": best(lambda address=address: client.get(f"{address}rows")),
             "filter": best(lambda address=address: client.get(f"{address}rows", {"q": "type:*.delta is:audio"})),
-            "conversation": best(lambda session=session: watch.conversation_until(session, session.last_seq or LONG), 2),
+            "conversation": best(lambda session=session: moments.conversation_until(session, session.last_seq or LONG), 2),
         }
     print()
     for what, seconds in figures["long"].items():

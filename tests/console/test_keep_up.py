@@ -12,7 +12,7 @@ from channels.layers import get_channel_layer
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from console import fragments, watch
+from console import fragments, moments, watch
 from console.lifecycle import timeline_group
 from console.models import Entry
 from console.watch import Watch
@@ -151,7 +151,7 @@ def test_in_the_end_it_says_what_a_fresh_page_says(
     assert {seq for seq in truth if seq > page.begun} <= set(page.rows)
 
     story.session.refresh_from_db()
-    conversation = watch.conversation_until(story.session, story.session.last_seq)
+    conversation = moments.conversation_until(story.session, story.session.last_seq)
     assert page.items == items_in(fragments.conversation(conversation.items))
 
     monkeypatch.undo()

@@ -24,7 +24,7 @@ FLOORS = [
     | {"console.migrations", "console.sockets"},
     {"console.courier"},
     {"console.writer_process"},
-    {"console.writer"},
+    {"console.writer", "console.gathering"},
     {"console.admin", "console.batches", "console.reopening", "console.parcels"},
     {"console.models"},
     {"console.settings", "console.static", "console.apps", "console.framing", "console.tls"}
