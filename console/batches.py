@@ -155,7 +155,7 @@ class Batch:
         with transaction.atomic(), connection.cursor() as cursor:
             self._number(cursor)
             cursor.executemany(INSERT_ENTRY, self.entries)
-            cursor.executemany(INSERT_FRAME, sorted((row[ID], *columns) for row, *columns in self.frames))
+            cursor.executemany(INSERT_FRAME, sorted((row[ID], text, sound, at) for row, text, sound, at in self.frames))
             cursor.executemany(UPDATE_FOLD, [(*_fold_values(fold), *key) for key, fold in self.folds.items()])
             cursor.executemany(UPDATE_ADDED, self.late)
             cursor.executemany(
