@@ -12,7 +12,7 @@ from realtime.timeline import Entry
 
 FLUSH_AFTER = 0.04
 """Seconds entries gather at least; with the write itself one is stored within 50 ms."""
-BATCH_BYTES = 2 * 1024 * 1024
+BATCH_BYTES = 1536 * 1024
 """Bytes that are enough for one transaction: it holds them twice."""
 ENTRY_OVERHEAD = 400
 """Bytes an entry costs in memory beside its frame, roughly."""

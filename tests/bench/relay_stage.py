@@ -40,8 +40,14 @@ class Measured:
     """What the load says of it."""
     cpu: float
     """Seconds, all threads, while frames were carried, recorded and shown; not of opening and closing sessions."""
-    peak_mb: float
+    memory_mb: list[float]
+    """Now and then meanwhile."""
     seconds: float
+
+    @property
+    def peak_mb(self) -> float:
+        """The most memory it had."""
+        return max(self.memory_mb)
 
     @property
     def us_per_event(self) -> float:
@@ -94,12 +100,12 @@ class Load:
         seconds, asked = 0.0, time.perf_counter()
         self.process.stdin.write(json.dumps({"do": what, "url": relay.url, **more}).encode() + b"\n")
         self.process.stdin.flush()
-        with watching(relay) as peak:
+        with watching(relay) as memory:
             while "missing" not in (told := self._hear()):
                 over, seconds = relay.cpu, told.get("over", seconds)
                 if "ready" in told:
                     began = over
-        return Measured(told, over - began, peak[0], seconds or time.perf_counter() - asked)
+        return Measured(told, over - began, memory, seconds or time.perf_counter() - asked)
 
     def stop(self) -> None:
         """End it."""
@@ -195,21 +201,21 @@ def pinned(core: int | None) -> Callable[[], None] | None:
 
 @contextlib.contextmanager
 def watching(relay: Relay) -> Iterator[list[float]]:
-    """The most memory its process had meanwhile, in MB."""
-    peak, over = [relay.memory_mb], threading.Event()
+    """The memory its process has meanwhile, in MB."""
+    seen, over = [relay.memory_mb], threading.Event()
 
     def look() -> None:
         while not over.wait(LISTEN_EVERY):
-            peak[0] = max(peak[0], relay.memory_mb)
+            seen.append(relay.memory_mb)
 
     thread = threading.Thread(target=look, name="memory")
     thread.start()
     try:
-        yield peak
+        yield seen
     finally:
         over.set()
         thread.join()
-        peak[0] = max(peak[0], relay.memory_mb)
+        seen.append(relay.memory_mb)
 
 
 def processes(pid: int) -> list[int]:

@@ -23,7 +23,7 @@ STALL = float(os.environ.get("BENCH_STALL", "10"))
 SESSIONS = (1, 10, 50, 100)
 MOST_MB = 200
 """What a stalled client or a flood may bring the process to."""
-MOST_KB_EACH = 500
+MOST_KB_EACH = 250
 """What an active session may cost; 150 kB is what to reach, but what one measures is what the system hands out."""
 MANY = 50
 """Sessions above which a batch gathers for the longest time there is, so that pages learn of it later."""
@@ -71,9 +71,9 @@ def test_memory_of_active_sessions(running: Stage) -> None:
     _after(running, running.ours, 10)
     before = running.ours.memory_mb
     active = running.load.do("paced", running.ours, sessions=100, seconds=SECONDS)
-    each = (active.peak_mb - before) * 10
-    print(f"\n{before:.0f} MB idle, {each:.0f} kB more for each of 100 active sessions")
-    assert each < MOST_KB_EACH
+    usual, most = ((mb - before) * 10 for mb in (median(active.memory_mb), active.peak_mb))
+    print(f"\n{before:.0f} MB idle, {usual:.0f} kB more for each of 100 active sessions, {most:.0f} at the worst moment")
+    assert usual < MOST_KB_EACH
 
 
 @pytest.mark.parametrize("sessions", SESSIONS)
