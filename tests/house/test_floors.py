@@ -13,6 +13,7 @@ FLOORS = [
     {"console.doors", "console.views", "console.lifespan"},
     {"console.panes"},
     {"console.watch", "console.page"},
+    {"console.moments"},
     {"console.fragments", "console.growing"},
     {"console.rail"},
     {"console.forms"},
