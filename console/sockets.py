@@ -29,7 +29,8 @@ CLOSE_WITHIN = 10
 """Seconds for the other side to answer a close, which stands behind all that it has not read; autobahn gives it one."""
 NO_CODE, VANISHED = 1005, 1006
 """Reserved codes: they say that a close frame had no code, or that none came; never sent (RFC 6455 7.4.1). An application
-that closes with one of them means just that: the extension ``console.drop`` says that this server understands it."""
+that closes with one of them means just that: the extension ``console.drop`` says that this server understands it. A
+message that says ``console.abort``, too, does not want to wait until what was sent is read."""
 
 
 class Drain:
@@ -250,14 +251,17 @@ class CompleteProtocol(WebSocketProtocol):
                 if not message.get("more_body", False):
                     self.deny()
             case "websocket.close" if self.state != self.STATE_CONNECTING:
-                self.hang_up(message.get("code") or 1000, message.get("reason") or "")
+                if message.get("console.abort"):
+                    self.dropConnection(abort=True)
+                else:
+                    self.hang_up(message.get("code") or 1000, message.get("reason") or "")
             case _:
                 super().handle_reply(message)
 
     def hang_up(self, code: int, reason: str) -> None:
         """Close with any code, also those autobahn keeps for itself: what came from upstream travels on."""
         if code == VANISHED:
-            self.dropConnection(abort=True)
+            self.dropConnection()
         elif code == NO_CODE:
             self.sendCloseFrame()
         else:

@@ -49,7 +49,10 @@ class Client(Protocol):
         """Say goodbye, without a code if that is None. Safe when it is gone."""
 
     async def drop(self) -> None:
-        """Break the connection off without a word."""
+        """End the connection without a word, behind what was sent."""
+
+    async def abort(self) -> None:
+        """Break the connection off at once; what was sent and not read is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,7 @@ class RelayRunner(SessionRunner):
             self._dialling.cancel()
             return
         if self._delivering:
-            await self.client.drop()  # it does not read: no goodbye would reach it
+            await self.client.abort()  # it does not read: no goodbye would reach it
         await super().close(code)
 
     async def end(self, end: End, code: int) -> None:
@@ -170,7 +173,7 @@ class RelayRunner(SessionRunner):
             return
         await self._dialled.wait()  # what was said meanwhile goes out first
         if code == VANISHED:
-            self.upstream.abort()
+            await self.upstream.drop()
         else:
             await self._drained()
             await self.upstream.close(None if code == NO_CODE else code, reason)
@@ -211,7 +214,7 @@ class RelayRunner(SessionRunner):
                     code = self.upstream.close_code
                     await self.client.close(None if code == NO_CODE else code, self.upstream.close_reason)
         except (TimeoutError, NotConnected):
-            await self.client.drop()
+            await self.client.abort()
 
     async def _watch_limits(self) -> None:
         """End the session when it is idle, or has lasted, for too long."""

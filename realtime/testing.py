@@ -123,7 +123,7 @@ class ScriptedUpstream:
         """The session under test says goodbye."""
         self.hang_up(code, reason)
 
-    def abort(self) -> None:
+    async def drop(self) -> None:
         """The session under test breaks off."""
         self.hang_up(None)
 

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.protocol import OPEN
+from websockets.protocol import CLOSED, OPEN
 
 from realtime.errors import HandshakeRefused, NotConnected, UnknownProvider, Unreachable
 from realtime.masking import MASK
@@ -127,8 +127,8 @@ class Upstream(Protocol):
     async def close(self, code: int | None = 1000, reason: str = "") -> None:
         """Close, without a code if that is None, and wait for the answer; safe to call twice."""
 
-    def abort(self) -> None:
-        """Break the connection off without a word."""
+    async def drop(self) -> None:
+        """End the connection without a word, behind what was sent."""
 
 
 class WebSocketUpstream:
@@ -184,7 +184,9 @@ class WebSocketUpstream:
     async def close(self, code: int | None = 1000, reason: str = "") -> None:
         """Say goodbye; waits for the answer at most CLOSE_TIMEOUT."""
         self.closed_by = "console"
-        if code is None:
+        if self.socket.protocol.state is CLOSED:
+            pass  # asyncio's transport fails when told to close after it has closed with something left to write
+        elif code is None:
             with contextlib.suppress(ConnectionClosed):
                 async with self.socket.send_context():  # ``close`` itself knows no close frame without a code
                     self.socket.protocol.send_close()
@@ -192,9 +194,14 @@ class WebSocketUpstream:
             await self.socket.close(code, reason)
         self._note_close()
 
-    def abort(self) -> None:
-        """Break the connection off."""
-        self.socket.transport.abort()
+    async def drop(self) -> None:
+        """End the TCP connection, no close frame before it; the other side has CLOSE_TIMEOUT to take what was sent."""
+        self.socket.transport.close()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self.socket.wait_closed()
+        except TimeoutError:
+            self.socket.transport.abort()
 
     def _note_close(self) -> None:
         received = self.socket.protocol.close_rcvd

@@ -37,7 +37,7 @@ class AsgiClient:
     """The client at the other end of a WebSocket."""
 
     def __init__(self, send: Any, drops: bool) -> None:
-        """``drops``: whether the server can break a connection off (console.server can, uvicorn does at our return)."""
+        """``drops``: whether the server can end a connection unclosed (console.server can, uvicorn does at our return)."""
         self._send = send
         self._drops = drops
         self.on_broken: Callable[[], object] = lambda: None
@@ -59,9 +59,16 @@ class AsgiClient:
             log.debug("the client was gone before its goodbye")
 
     async def drop(self) -> None:
-        """Break off."""
+        """End without a close frame, once the client has what was sent."""
+        await self._vanish(at_once=False)
+
+    async def abort(self) -> None:
+        """Break off; uvicorn knows only the other way."""
+        await self._vanish(at_once=True)
+
+    async def _vanish(self, at_once: bool) -> None:
         if self._drops:
-            await self._send({"type": "websocket.close", "code": VANISHED})
+            await self._send({"type": "websocket.close", "code": VANISHED, "console.abort": at_once})
         else:
             self.on_broken()
 

@@ -48,9 +48,11 @@ class Program:
         self.ended = (code, reason)
 
     async def drop(self) -> None:
-        """The relay breaks off."""
+        """The relay ends it without a word."""
         self.ended = "dropped"
         self.reads.set()
+
+    abort = drop
 
     @property
     def events(self) -> list[dict[str, Any]]:

@@ -96,6 +96,42 @@ async def test_an_api_that_vanishes(relay: Console, api: Api) -> None:
     assert "vanished" in rows[-1]["reason"]
 
 
+LONG, LONGEST = "x" * 400_000, "x" * 12_000_000
+"""What a side that does not read takes in only partly: the rest waits in the system's buffers, or they are full, too."""
+
+
+@BOTH
+async def test_what_a_client_said_before_it_vanished(relay: Console, api: Api) -> None:
+    """All of it reaches the API, also what that had not read yet when the line broke."""
+    async with joined(relay, api) as (program, talk):
+        talk.transport.pause_reading()
+        await program.send(LONGEST)
+        program.transport.close()
+        await asyncio.sleep(0.5)  # nothing shows from outside that the relay has let go of the API
+        talk.transport.resume_reading()
+        assert await got(talk) == LONGEST
+        code, _ = await ended(talk)
+        assert code is None or ("uvicorn" in relay.log.parent.name and code == 1005)  # uvicorn does not tell the two apart
+
+
+@BOTH
+@pytest.mark.parametrize("breaks", ["the line", "the protocol"])
+async def test_what_the_api_said_before_it_vanished(relay: Console, api: Api, breaks: str) -> None:
+    """All of it reaches the client, also what that had not read yet, whether the line broke or what came was no WebSocket."""
+    async with joined(relay, api) as (program, talk):
+        program.transport.pause_reading()
+        await talk.send(LONG)
+        if breaks == "the line":
+            talk.transport.close()
+        else:
+            talk.transport.write(bytes([0x81, 2]) + b"\xff\xfe")  # text that is no UTF-8
+        await log(relay, session_of(program))
+        await asyncio.sleep(0.2)  # the client is let go of when the log has been closed
+        program.transport.resume_reading()
+        assert await got(program) == LONG
+        assert await ended(program) == (None, "")
+
+
 @BOTH
 @pytest.mark.parametrize("vanishes", [False, True])
 async def test_a_client_that_leaves_before_the_api_has_answered(relay: Console, api: Api, vanishes: bool) -> None:
