@@ -25,7 +25,7 @@ test: $(VENV)/test.stamp browser ## everything: style, types, templates, then th
 	$(PYTHON) -m ruff check . || failed=1; \
 	$(PYTHON) -m mypy || failed=1; \
 	find templates -name '*.html' -exec $(VENV)/bin/djade --check --target-version 5.2 {} + || failed=1; \
-	$(PYTHON) -m pytest $(PYTEST) || failed=1; \
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(PYTEST) || failed=1; \
 	test -z "$$failed"
 
 style: $(VENV)/test.stamp ## put imports, Python and templates into their form

@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Greatest
 
 from realtime import audio, filters, shapes, timeline
 from realtime.events import parse
@@ -172,9 +173,14 @@ class EntryQuerySet(models.QuerySet["Entry"]):
 def _sql(term: filters.Term) -> Q:
     """One term of a filter as a condition on entries."""
     condition = term.where()
-    clause = Q()
+    clause, payload = Q(), Q()
     for field, lookup, value in condition.any_of:
-        clause |= Q(**{f"{field}__{lookup}": value})
+        if field == "payload":
+            payload |= Q(**{f"text__{lookup}": value})
+        else:
+            clause |= Q(**{f"{field}__{lookup}": value})
+    if payload:
+        clause |= Q(Exists(Frame.objects.of_row().filter(payload)))
     return ~clause if condition.negated else clause
 
 
@@ -268,6 +274,11 @@ class FrameQuerySet(models.QuerySet["Frame"]):
     def of(self, entries: Iterable[Entry]) -> Self:
         """Those of these entries, by whose keys they go; a note has none."""
         return self.filter(pk__in=[entry.pk for entry in entries if entry.kind == "ev"])
+
+    def of_row(self) -> Self:
+        """Those an entry of the query around this one gathers if it is a row's head, else its own."""
+        places = (OuterRef("seq"), Greatest(OuterRef("seq"), OuterRef("fold_last")))
+        return self.filter(entry__session=OuterRef("session"), entry__row=OuterRef("row"), entry__seq__range=places)
 
 
 class Frame(models.Model):

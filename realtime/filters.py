@@ -2,25 +2,28 @@
 
     type:response.*  -type:*.delta  dir:sent  is:error  item:item_AbC  response:resp_XyZ  speech  "paris"
 
-A word without an operator looks into the type; words in quotes look into the text of notes and closes as well. A ``-``
-in front turns a word round. Each term says its condition as data (``where``), so that a database can be asked the same.
+A word without an operator, or words in quotes, are looked for in the type, in what the console noted and in the whole
+frame but its sound. A ``-`` in front turns a word round. Each term says its condition as data (``where``), so that a
+database can be asked the same.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
+from realtime.audio import split
 from realtime.errors import InvalidFilter
 from realtime.lines import level
 from realtime.timeline import Entry, Leg, Origin, is_stream
 
 Lookup = tuple[str, str, object]
 """A field of a stored entry, a way to compare (``exact``, ``regex``, ``icontains``, ``gt``, ``lt``, ``isnull``), a value.
-``data__NAME`` is a fact of an entry's ``data``."""
+``data__NAME`` is a fact of an entry's ``data``, ``payload`` its frame without the sound; for a row any that it gathers."""
 
 _WORD = re.compile(r'\s*(-?)([a-z]+:)?(?:"((?:[^"\\]|\\.)*)"|([^\s"]*))', re.DOTALL)
 """One word: its sign, its operator, and its value in quotes or bare."""
@@ -265,15 +268,26 @@ class Response(Term):
 class Word(Term):
     """``speech``, ``"two words"``"""
 
-    help = "a word — in the type, or in what the console noted"
+    help = 'paris, "in Paris" — anywhere: in the type, in the frame but its sound, in what the console noted'
+
+    def _in_json(self) -> list[str]:
+        """As the word may be written in a frame: some escape all but ASCII, nobody leaves a quotation mark as it is."""
+        forms = (self.value, *(json.dumps(self.value, ensure_ascii=ascii)[1:-1] for ascii in (False, True)))
+        return list(dict.fromkeys(forms))
 
     def lookups(self) -> tuple[Lookup, ...]:
-        """Type or note."""
-        return (("type", "icontains", self.value), ("text", "icontains", self.value))
+        """Type, note or frame."""
+        payload: list[Lookup] = [("payload", "icontains", form) for form in self._in_json()]
+        return (("type", "icontains", self.value), ("text", "icontains", self.value), *payload)
 
     def holds(self, entry: Entry) -> bool:
         """Case does not matter."""
-        return any(self.value.lower() in text.lower() for text in (entry.type, entry.text))
+        if any(self.value.lower() in text.lower() for text in (entry.type, entry.text)):
+            return True
+        if entry.event is None:
+            return False
+        payload = split(entry.event.raw, entry.type).text.lower()
+        return any(form.lower() in payload for form in self._in_json())
 
 
 OPERATORS: tuple[type[Term], ...] = (Type, Direction, Is, Item, Response, OnLeg, By, Added)

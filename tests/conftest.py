@@ -22,7 +22,9 @@ import pytest
 from django.conf import settings
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(tempfile.mkdtemp(prefix="realtime-console-tests-")).resolve()
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+"""Name of one of several processes that share the work, and the first one's environment and directory; else None."""
+DATA_DIR = Path(os.environ["CONSOLE_DATA_DIR"] if WORKER else tempfile.mkdtemp(prefix="realtime-console-tests-")).resolve()
 START_WITHIN = 60  # seconds; the first start collects static files, on a machine that also runs everything else
 STOP_WITHIN = 15  # seconds
 
@@ -51,7 +53,7 @@ SHIELDED = {
 # Here and not in pyproject.toml: pytest-django would read the settings before this file could shield them.
 os.environ.update(SHIELDED, CONSOLE_DATA_DIR=str(DATA_DIR), DJANGO_SETTINGS_MODULE="console.settings")
 assert settings.CONSOLE_DATA_DIR == DATA_DIR  # read now: pytest-django sets up only what has been
-(DATA_DIR / "static").mkdir()  # WhiteNoise warns when there is none
+(DATA_DIR / "static").mkdir(exist_ok=bool(WORKER))  # WhiteNoise warns when there is none
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,7 +67,8 @@ def _writes_in_a_thread() -> None:
 
 def pytest_unconfigure() -> None:
     """Leave nothing behind."""
-    shutil.rmtree(DATA_DIR, ignore_errors=True)
+    if not WORKER:
+        shutil.rmtree(DATA_DIR, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -169,6 +169,11 @@ class RowsForm(ConsoleForm):
     limit = forms.IntegerField(required=False, min_value=1, max_value=MOST_ROWS)
     q = forms.CharField(required=False, max_length=500)
 
+    @property
+    def from_the_end(self) -> bool:
+        """Whether no place is asked for: the newest rows."""
+        return all(self.cleaned_data[name] is None for name in ("before", "after", "around_us"))
+
     def page(self, matching: EntryQuerySet) -> tuple[list[Entry], bool]:
         """The rows, oldest first, and whether there are more in the direction asked for."""
         data = self.cleaned_data

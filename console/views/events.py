@@ -32,7 +32,8 @@ def rows(request: HttpRequest, session_id: str) -> HttpResponse:
         return HttpResponse(fragments.problems([str(error)]), status=422)
     response = HttpResponse(fragments.rows(watch.rows_of(page)))
     response["X-Has-More"] = "true" if more else "false"
-    response["X-Matching"] = str(matching.count())
+    complete = form.from_the_end and not more  # then the rows need not be found again to be counted
+    response["X-Matching"] = str(len(page) if complete else matching.count())
     response["X-Total"] = str(all_rows.count())
     return response
 

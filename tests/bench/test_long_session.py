@@ -58,6 +58,9 @@ def test_a_long_session_opens_like_a_short_one(client: Client) -> None:
             "page": best(lambda address=address: client.get(address)),
             "rows": best(lambda address=address: client.get(f"{address}rows")),
             "filter": best(lambda address=address: client.get(f"{address}rows", {"q": "type:*.delta is:audio"})),
+            "a word that is nowhere": best(lambda address=address: client.get(f"{address}rows", {"q": "paris"})),
+            "a word that is once": best(lambda address=address: client.get(f"{address}rows", {"q": "resp_7777"})),
+            "a word that is in half of the rows": best(lambda address=address: client.get(f"{address}rows", {"q": "word"})),
             "conversation": best(lambda session=session: moments.conversation_until(session, session.last_seq or LONG), 2),
         }
     print()

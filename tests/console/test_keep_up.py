@@ -37,7 +37,8 @@ def happen(story: Story, chance: random.Random) -> None:
         case "sound":
             story.received(SOUND, **ids, delta="AAAA" * chance.randrange(200))
         case "words":
-            story.received(chance.choice([WORDS, "response.function_call_arguments.delta", "some.other.delta"]), **ids, delta="w ")
+            type_ = chance.choice([WORDS, "response.function_call_arguments.delta", "some.other.delta"])
+            story.received(type_, **ids, delta=chance.choice(["w ", "w ", "needle "]))
         case "item":
             story.received("conversation.item.added", item=item, previous_item_id=chance.choice([None, "root", "item_1"]))
         case "commit":
@@ -118,7 +119,7 @@ def speak(story: Story, words: str = "") -> None:
 
 
 @pytest.mark.parametrize("held", [0.0, LATER])
-@pytest.mark.parametrize("query", ["", "type:*.delta", "is:error"])
+@pytest.mark.parametrize("query", ["", "type:*.delta", "is:error", "Needle"])
 @pytest.mark.parametrize(("read", "push", "snapshot"), [(2000, 40, 200), (7, 3, 200), (60, 5, 8)])
 @pytest.mark.parametrize("teller", [Story, RelayedStory])
 def test_in_the_end_it_says_what_a_fresh_page_says(

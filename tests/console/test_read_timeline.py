@@ -101,11 +101,17 @@ class TestRows:
         ("response:resp_1", ["response.output_text.delta", "response.output_text.delta", "response.done"]),
         ("ERROR", ["error"]),
         ('"goodbye to"', ["close"]),
+        ("failed", ["response.done"]),
+        ("-morning type:*.delta -dir:sent", ["response.output_text.delta"]),
+        ("zürich", ["response.output_text.delta"]),
+        ('"0 %"', ["response.output_text.delta"]),
+        ("0%", []),
+        ("AAAA", []),
         ("buffer", ["input_audio_buffer.append", "input_audio_buffer.committed", "input_audio_buffer.append"]),
         ("type:*.com*ted", ["input_audio_buffer.committed"]),
     ])  # fmt: skip
     def test_a_filter(self, client: Client, query: str, types: list[str]) -> None:
-        """Only rows that match come; how many match, and of how many, is said."""
+        """Only rows that match come, a word in any frame they gather among it; how many match, and of how many, is said."""
         story = self._told()
         response = page(client, story, q=query)
         assert re.findall(r'data-type="([^"]*)"', response.content.decode()) == types
@@ -158,8 +164,8 @@ class TestRows:
             story.sent("input_audio_buffer.append", audio="AAAA")
         story.received("input_audio_buffer.committed", item_id="item_a")
         story.sent("input_audio_buffer.append", audio="AAAA")
-        for item_id in ("item_a", "item_a", "item_b"):
-            story.received("response.output_text.delta", response_id="resp_1", item_id=item_id, delta=item_id)
+        for item_id, delta in (("item_a", "Good"), ("item_a", " morning, Zürich"), ("item_b", "100 %")):
+            story.received("response.output_text.delta", response_id="resp_1", item_id=item_id, delta=delta)
         story.received("error", error={"message": "no"})
         story.received("response.done", response={"id": "resp_1", "status": "failed"})
         story.close("server", 1001, "It says goodbye to you.")
