@@ -18,10 +18,11 @@ from console.recorder import recorder
 from realtime import tools, upstream
 from realtime.dialects import Dialect, successor
 from realtime.limits import Limits
+from realtime.parting import Client
 from realtime.passage import Passage
 from realtime.policy import End, Guard, Policy
 from realtime.prices import price_of
-from realtime.relaying import Client, RelayRunner
+from realtime.relaying import RelayRunner
 from realtime.upstream import Passing
 
 _keys: dict[str, int] = {}

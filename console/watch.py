@@ -14,7 +14,7 @@ from console.moments import conversation_until, feed, sound_of, told_of, tools_u
 from console.recorder import recorder
 from console.threads import Unhurried, breathe
 from realtime import lines, timeline
-from realtime.audio import AUDIO_FIELDS
+from realtime.audio import AUDIO_FIELDS, SPEECH
 from realtime.conversation import Conversation, types_read
 from realtime.relaying import RelayRunner
 from realtime.settings import compare
@@ -37,7 +37,6 @@ TOLD_BY_ITEMS = types_read()
 """Types of events the conversation is made of."""
 TOLD_BY_TOOLS = ("memory", "tool")
 """Kinds of notes the tools' panels are made of."""
-SPEECH = ("response.output_audio.delta", "response.audio.delta")
 LONGEST_PLACE = 18
 """Digits of a place in an address; no timeline is that long."""
 

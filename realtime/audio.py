@@ -18,6 +18,9 @@ AUDIO_FIELDS = {
 }
 """Events that carry sound on the hot path, and the field it is in (GA and beta names)."""
 
+SPEECH = ("response.output_audio.delta", "response.audio.delta")
+"""Those in which the model speaks."""
+
 _NAMES = {name: f'"{name}"' for name in ("audio", "delta")}
 _OPENING = {name: re.compile(rf'"{name}"\s*:\s*"') for name in ("audio", "delta")}
 

@@ -9,16 +9,17 @@ import secrets
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 from realtime import tools
+from realtime.audio import SPEECH
 from realtime.errors import NotConnected
 from realtime.events import Event, parse
 from realtime.ledger import Ledger, RelayTap
 from realtime.limits import Limits
 from realtime.meter import difference
+from realtime.parting import LET_GO, NO_CODE, POLICY, UNREACHED, VANISHED, Client, Goodbye, part
 from realtime.passage import Passage
 from realtime.policy import End
 from realtime.prices import cost
@@ -31,38 +32,6 @@ log = logging.getLogger(__name__)
 
 EARLY_LIMIT = 1024 * 1024
 """Bytes a client may send before the API has answered; then it has to wait, as with any slow reader."""
-LET_GO = 5.0
-"""Seconds a client has to take its close frame, and an API to take what its client said last."""
-NO_CODE, VANISHED = 1005, 1006
-"""What close codes stand for that never travel: a close frame without a code, and none at all (RFC 6455 7.4.1)."""
-POLICY, UNREACHED = 1008, 1011
-"""Close codes of an end a policy asks for, and of one after an API that could not be reached."""
-
-
-class Client(Protocol):
-    """Whoever connected to the relay."""
-
-    async def send(self, frame: str | bytes) -> None:
-        """Send one frame; waits while the client does not read. Raises NotConnected when it is gone."""
-
-    async def close(self, code: int | None, reason: str) -> None:
-        """Say goodbye, without a code if that is None. Safe when it is gone."""
-
-    async def drop(self) -> None:
-        """End the connection without a word, behind what was sent."""
-
-    async def abort(self) -> None:
-        """Break the connection off at once; what was sent and not read is lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Goodbye:
-    """How the client is told of the end, when that is not simply what the API said."""
-
-    code: int
-    reason: str
-    error_code: str = ""
-    """Of an ``error`` event that comes first."""
 
 
 class RelayRunner(SessionRunner):
@@ -199,22 +168,15 @@ class RelayRunner(SessionRunner):
         """Tell the client how it ended, unless it was the client who ended it."""
         if self._left is not None:
             return
-        goodbye = self.goodbye
         if self.failure is not None:
             goodbye = Goodbye(UNREACHED, str(self.failure), "upstream_failed")
-        try:
-            async with asyncio.timeout(LET_GO):
-                if goodbye is not None:
-                    if goodbye.error_code:
-                        await self._tell(_error(goodbye.error_code, goodbye.reason))
-                    await self.client.close(goodbye.code, goodbye.reason)
-                elif self.upstream is None or self.upstream.close_code in (None, VANISHED):
-                    await self.client.drop()
-                else:
-                    code = self.upstream.close_code
-                    await self.client.close(None if code == NO_CODE else code, self.upstream.close_reason)
-        except (TimeoutError, NotConnected):
-            await self.client.abort()
+        elif self.goodbye is not None:
+            goodbye = self.goodbye
+        elif self.upstream is not None:
+            goodbye = Goodbye(self.upstream.close_code, self.upstream.close_reason)
+        else:
+            goodbye = Goodbye(VANISHED, "")
+        await part(self.client, goodbye, self._tell)
 
     async def _watch_limits(self) -> None:
         """End the session when it is idle, or has lasted, for too long."""
@@ -317,6 +279,12 @@ class RelayRunner(SessionRunner):
         if self.tap.behind:
             await self._written()
 
+    def follow(self, event: Event) -> None:
+        """As a page's session, but for sound after the first, which has no effect unless somebody listens in: what of it
+        was heard, for a truncation, is known to the client alone."""
+        if event.type not in SPEECH or self.player is not None or not self.protocol.audio_spoken:
+            super().follow(event)
+
     async def _written(self) -> None:
         """Wait until the tap has caught up, or the session is over: what is not stored yet is held in memory."""
         while self.tap.behind and self.protocol.state is not CLOSED:
@@ -383,12 +351,6 @@ class RelayRunner(SessionRunner):
 
 
 _REASONS = {1000: "closed on the console's page", RESTART: "the console is stopping"}
-
-
-def _error(code: str, message: str) -> dict[str, Any]:
-    """An ``error`` event of the relay's own, in the API's shape."""
-    error = {"type": "invalid_request_error", "code": code, "message": message, "param": None, "event_id": None}
-    return {"type": "error", "event_id": f"event_{secrets.token_hex(10)}", "error": error}
 
 
 def _append(pcm: bytes) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 from realtime import dialects, tools
+from realtime.audio import SPEECH
 from realtime.calls import Call
 from realtime.dialects import Dialect
 from realtime.errors import NotConnected, RemoteError, ToolError
@@ -179,7 +180,7 @@ class SessionRunner:
             if self.opening:
                 self.protocol.update_session(self.opening, "console")
         if self.player is not None:
-            if event.type in ("response.output_audio.delta", "response.audio.delta"):
+            if event.type in SPEECH:
                 self.player.play(event.item_id, event.content_index or 0, event.response_id, event.raw)
             elif event.type in ("response.output_audio.done", "response.audio.done"):
                 self.player.end(event.item_id)

@@ -15,7 +15,7 @@ from console import relays
 from console.admission import VIA, Admitted, Denied, admit, headers_of, subprotocols_of
 from realtime import dialects, masking
 from realtime.errors import NotConnected
-from realtime.relaying import VANISHED
+from realtime.parting import VANISHED
 from realtime.upstream import Passing
 
 log = logging.getLogger(__name__)

@@ -36,7 +36,7 @@ FLOORS = [
     {"realtime.relaying"},
     {"realtime.runner"},
     {"realtime.upstream", "realtime.logs", "realtime.tools", "realtime.soundtrack"}
-    | {"realtime.passage", "realtime.ledger", "realtime.limits"},
+    | {"realtime.passage", "realtime.ledger", "realtime.limits", "realtime.parting"},
     {"realtime.protocol", "realtime.conversation", "realtime.filters", "realtime.endings", "realtime.dialects"}
     | {"realtime.policy", "realtime.ours"},
     {"realtime.lines", "realtime.calls"},
