@@ -24,11 +24,9 @@ def pieces(session: Session, query: str = "", *, audio: bool = True) -> Iterator
 
     Only what the session had when it was loaded is given, so a running session's log ends. Raises InvalidFilter.
     """
-    found = Entry.objects.of(session).matching(query).until(session.last_seq).order_by("seq")
+    found = Entry.objects.of(session).matching(query).until(session.last_seq)
     yield jsonl.head_line(_head(session, audio)).encode()
-    seq = 0
-    while page := list(found.after(seq)[:PAGE]):
-        seq = page[-1].seq
+    for page in found.in_pieces(PAGE):
         raws = {frame.pk: frame.raw for frame in Frame.objects.of(page)}
         yield "".join(_line(entry, raws.get(entry.pk, ""), audio) for entry in page).encode()
 

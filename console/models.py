@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 from django.db import models
@@ -161,6 +161,13 @@ class EntryQuerySet(models.QuerySet["Entry"]):
     def members_of(self, head: Entry) -> Self:
         """Every entry a row gathers, its head first."""
         return self.filter(row=head.seq, seq__range=(head.seq, head.fold_last)).order_by("seq")
+
+    def in_pieces(self, size: int) -> Iterator[list[Entry]]:
+        """In order, so many at once: a long session is never in memory as a whole."""
+        seq = 0
+        while piece := list(self.after(seq).order_by("seq")[:size]):
+            seq = piece[-1].seq
+            yield piece
 
     def matching(self, query: str) -> Self:
         """What a filter lets through, asked in SQL. Raises InvalidFilter, naming the word that does not parse."""

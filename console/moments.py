@@ -9,10 +9,14 @@ from django.db.models import F, Q, Sum
 
 from console.growing import bare, raws_of
 from console.models import Entry, Session
+from console.threads import breathe
 from realtime import timeline
 from realtime.audio import AUDIO_FIELDS
 from realtime.conversation import Conversation, types_read
 from realtime.tools.memory import memory_of
+
+READ_AT_ONCE = 2000
+"""Entries read for one push, or for one piece of a long way."""
 
 
 def conversation_until(session: Session, seq: int) -> Conversation:
@@ -20,10 +24,11 @@ def conversation_until(session: Session, seq: int) -> Conversation:
     entries = Entry.objects.of(session).until(seq).filter(kind="ev")
     sums = entries.filter(type__in=AUDIO_FIELDS).order_by().values("row").annotate(ms=Sum("audio_ms"))
     sound = dict(sums.values_list("row", "ms"))
-    read = entries.filter(type__in=types_read()).filter(~Q(type__in=AUDIO_FIELDS) | Q(row=F("seq"))).order_by("seq")
-    heard = list(read)
+    read = entries.filter(type__in=types_read()).filter(~Q(type__in=AUDIO_FIELDS) | Q(row=F("seq")))
     conversation = Conversation()
-    feed(conversation, heard, sound, told_of(heard))
+    for piece in read.in_pieces(READ_AT_ONCE):
+        feed(conversation, piece, sound, told_of(piece))
+        breathe()
     return conversation
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from console import fragments, live
 from console.growing import Growing, Growth, bare, entries_after, raws_of, text_of
 from console.models import Entry, Session
-from console.moments import conversation_until, feed, sound_of, told_of, tools_until
+from console.moments import READ_AT_ONCE, conversation_until, feed, sound_of, told_of, tools_until
 from console.recorder import recorder
 from console.threads import Unhurried, breathe
 from realtime import lines, timeline
@@ -20,8 +20,6 @@ from realtime.relaying import RelayRunner
 from realtime.settings import compare
 from realtime.timeline import is_stream
 
-READ_AT_ONCE = 2000
-"""Entries read for one push."""
 PUSH_ROWS = 40
 """Rows rendered in one push; at ten pushes a second a viewer keeps up with 400 rows a second."""
 SNAPSHOT_ROWS = 200
@@ -169,7 +167,6 @@ class Watch:
     def _new_rows(self) -> tuple[list[Entry], str]:
         """New entries, fed to the conversation, and the rows that begin with them; which others grew is noted."""
         assert self.session is not None
-        assert self.conversation is not None
         new = entries_after(self.session_id, self.last_seq, READ_AT_ONCE)
         self.behind = len(new) == READ_AT_ONCE
         if not new:
@@ -178,25 +175,39 @@ class Watch:
         if self.query:
             matches = set(self._matching().after(self.last_seq).until(new[-1].seq).values_list("seq", flat=True))
             heads = [e for e in heads if e.seq in matches]
-        if leaps := len(heads) > 2 * SNAPSHOT_ROWS:
-            new = list(Entry.objects.of(self.session_id).after(self.last_seq).order_by("seq"))
-            self.behind, self.rows = False, Growing(self.session_id)
-        elif len(heads) > PUSH_ROWS:
+        if len(heads) > 2 * SNAPSHOT_ROWS:
+            return self._leap()
+        if len(heads) > PUSH_ROWS:
             new = [e for e in new if e.seq <= heads[PUSH_ROWS - 1].seq]
             self.behind = True
-        breathe()
-        told = told_of(new)
-        breathe()
-        self.grown |= feed(self.conversation, new, sound_of(new), told)
-        before, self.last_seq = self.last_seq, new[-1].seq
-        if leaps:
-            self.unsent.clear()
-            return new, fragments.replace_timeline(rows_of(newest(self._matching().until(self.last_seq), SNAPSHOT_ROWS)))
-        breathe()
+        before, told = self.last_seq, self._fed(new)
         rows = self.rows.take(new, told)
         self.unsent |= {head.seq: (head, text) for head, text in rows if head.seq <= before}
         begun = [(head, text) for head, text in rows if head.seq > before and (not self.query or head.seq in matches)]
         return new, self._drawn(begun, told)
+
+    def _leap(self) -> tuple[list[Entry], str]:
+        """To the end, where it is far behind: the newest rows take the place of all the page had. Of what came in between
+        only the last entry of each type is told, in whose place it stands."""
+        last: dict[str, Entry] = {}
+        for piece in Entry.objects.of(self.session_id).after(self.last_seq).in_pieces(READ_AT_ONCE):
+            self._fed(piece)
+            last |= {e.type: e for e in piece if _matters(e) or e.type in SPEECH}
+        self.behind, self.rows = False, Growing(self.session_id)
+        self.unsent.clear()
+        rows = rows_of(newest(self._matching().until(self.last_seq), SNAPSHOT_ROWS))
+        return list(last.values()), fragments.replace_timeline(rows)
+
+    def _fed(self, new: Sequence[Entry]) -> dict[int, timeline.Entry]:
+        """Feed what comes next to the conversation; returns it with its frames, by ``seq``, but for sound."""
+        assert self.conversation is not None
+        breathe()
+        told = told_of(new)
+        breathe()
+        self.grown |= feed(self.conversation, new, sound_of(new), told)
+        self.last_seq = new[-1].seq
+        breathe()
+        return told
 
     def _grown_rows(self) -> str:
         """The rows that have grown since they were sent."""

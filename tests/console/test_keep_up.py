@@ -129,6 +129,7 @@ def test_in_the_end_it_says_what_a_fresh_page_says(
     chance = random.Random(f"{held} {query} {read} {teller.__name__}")  # noqa: S311  (chance of a test is no secret)
     for name, value in {"REST_EVERY": held, "READ_AT_ONCE": read, "PUSH_ROWS": push, "SNAPSHOT_ROWS": snapshot}.items():
         monkeypatch.setattr(watch, name, value)
+    monkeypatch.setattr(moments, "READ_AT_ONCE", read)
     story = teller(status="ready")
     for _ in range(30):
         happen(story, chance)
