@@ -149,6 +149,17 @@ class TestRows:
         page.locator("#timeline").press("ArrowDown")
         expect(pane.locator("h2")).not_to_contain_text("response.output_audio.delta", timeout=PATIENCE)
 
+    def test_a_word_that_was_said_is_found(self, app: Any, page: Page) -> None:
+        """A word in the filter leaves the rows whose frames have it, however deep; and an event of some lines stands open."""
+        live(page, app.url)
+        say(page, "Hello there", 1)
+        page.locator("#filter input").fill("hello THERE")
+        rows = page.locator("#timeline tr[data-type]")
+        expect(page.locator('#timeline tr[data-type="session.created"]')).to_have_count(0, timeout=PATIENCE)
+        expect(rows.first).to_contain_text("Hello there")
+        rows.first.click()
+        expect(page.locator("#event-pane event-json .leaf", has_text="Hello there")).to_be_visible(timeout=PATIENCE)
+
     def test_four_ways_to_tell_the_time(self, app: Any, page: Page) -> None:
         """The time column counts from the start, from the row before, from the selected one, or shows the clock."""
         live(page, app.url)

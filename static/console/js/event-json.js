@@ -2,7 +2,8 @@
 
 import { copied } from "./copy.js";
 
-const OPEN_DEPTH = 3; // levels that stand open
+const OPEN_LINES = 40; // what is no longer than that stands open as a whole
+const OPEN_DEPTH = 3; // levels that stand open of the rest
 const OPEN_CHILDREN = 40; // a longer object or list starts folded below the first level
 
 class EventJson extends HTMLElement {
@@ -18,7 +19,7 @@ class EventJson extends HTMLElement {
     this.text = pre.textContent;
     const tree = document.createElement("div");
     tree.className = "tree";
-    tree.append(draw(value, "", 0, true));
+    tree.append(draw(value, "", 0, true, linesOf(value) <= OPEN_LINES ? Infinity : OPEN_DEPTH));
     pre.hidden = true;
     this.append(tree);
   }
@@ -29,8 +30,9 @@ class EventJson extends HTMLElement {
  * @param {string} key its name in the object around it, if any
  * @param {number} depth
  * @param {boolean} last whether no comma follows
+ * @param {number} open levels that stand open
  */
-function draw(value, key, depth, last) {
+function draw(value, key, depth, last, open) {
   const label = key ? [part("k", JSON.stringify(key)), ": "] : [];
   const comma = last ? "" : ",";
   if (value === null || typeof value !== "object") return line(...label, leaf(value), comma);
@@ -39,13 +41,19 @@ function draw(value, key, depth, last) {
   const entries = list ? value.map((inner) => ["", inner]) : Object.entries(value);
   if (entries.length === 0) return line(...label, opens + closes + comma);
   const details = document.createElement("details");
-  details.open = depth < OPEN_DEPTH && (depth === 0 || entries.length <= OPEN_CHILDREN);
+  details.open = depth < open && (depth === 0 || entries.length <= OPEN_CHILDREN);
   const summary = document.createElement("summary");
   summary.append(...label, opens, part("folded", ` ${entries.length} ${closes}${comma}`));
   details.append(summary);
-  entries.forEach(([name, inner], index) => details.append(draw(inner, name, depth + 1, index === entries.length - 1)));
+  entries.forEach(([name, inner], index) => details.append(draw(inner, name, depth + 1, index === entries.length - 1, open)));
   details.append(closes + comma);
   return details;
+}
+
+/** How many lines a value takes, unfolded. */
+function linesOf(value) {
+  if (value === null || typeof value !== "object") return 1;
+  return Object.values(value).reduce((lines, inner) => lines + linesOf(inner), 2);
 }
 
 function leaf(value) {
