@@ -205,7 +205,8 @@ class TestLink:
         box.press("Enter")
         expect(page.locator('#timeline tr[data-type="response.output_audio.delta"]').first).to_be_visible(timeout=PATIENCE)
         sockets[-1].close(code=1011, reason="killed")
-        expect(page.locator('#timeline tr[data-type="response.done"]')).to_have_count(1, timeout=PATIENCE)
+        last = page.locator('#timeline tr[data-type="rate_limits.updated"]')  # a moment after response.done
+        expect(last).to_have_count(1, timeout=PATIENCE)
         expect(page.locator("#link-lost")).to_be_hidden(timeout=PATIENCE)
         assert len(sockets) > 1
         shown = seqs(page)
