@@ -7,7 +7,7 @@ import hmac
 import secrets
 import string
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -81,6 +81,11 @@ def revoke(name: str) -> RelayKey:
     key.save(update_fields=["revoked_at"])
     ephemerals.drop(key.pk)
     return key
+
+
+def revoked_among(key_ids: Collection[int]) -> list[int]:
+    """Those of these keys that are good no longer."""
+    return list(RelayKey.objects.filter(pk__in=key_ids).exclude(revoked_at=None).values_list("pk", flat=True))
 
 
 def touch(key: RelayKey) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils import timezone
 
 from console import live, relay_keys
@@ -25,9 +27,18 @@ from realtime.prices import price_of
 from realtime.relaying import RelayRunner
 from realtime.upstream import Passing
 
+log = logging.getLogger(__name__)
+
 _keys: dict[str, int] = {}
 """Relay keys of the sessions running here, by session id."""
 
+_keyed: set[asyncio.Task[None]] = set()
+"""Those sessions themselves, once they have begun."""
+_heeding: asyncio.Task[None] | None = None
+"""Looks for keys that were revoked elsewhere, while there are such sessions."""
+
+HEED_EVERY = 2.0
+"""Seconds between two such looks: a key revoked from the command line ends its sessions within that."""
 REVOKED = 3000
 """Close code with which OpenAI ends a connection whose key is no good (protocol 1.5)."""
 
@@ -56,8 +67,14 @@ class Relayed:
 
     def begin(self) -> None:
         """Dial, and carry from now on."""
+        global _heeding
         self._task = live.launch(self.session_id, self.runner)
         self._task.add_done_callback(lambda _: _keys.pop(self.session_id, None))
+        if self.session_id in _keys:
+            _keyed.add(self._task)
+            self._task.add_done_callback(_keyed.discard)
+            if _heeding is None or _heeding.done():
+                _heeding = asyncio.create_task(_heed_revocations(), name="relay keys")
 
     async def finished(self) -> None:
         """Wait until both sides are closed and the log is complete."""
@@ -86,6 +103,20 @@ async def end_with(key_id: int) -> int:
     ends = [runner.end(why, REVOKED) for runner in runners if isinstance(runner, RelayRunner)]
     await asyncio.gather(*ends)
     return len(ends)
+
+
+async def _heed_revocations() -> None:
+    """End the sessions whose keys were revoked by another process, as the command line is, as long as there are any."""
+    while _keyed:
+        try:
+            revoked = await live.in_reader(relay_keys.revoked_among, set(_keys.values()))
+        except DatabaseError as error:
+            log.warning("whether relay keys were revoked cannot be read: %s", error)
+        else:
+            for key_id in revoked:
+                await end_with(key_id)
+        if _keyed:
+            await asyncio.wait(_keyed, timeout=HEED_EVERY)
 
 
 async def open_relay(admitted: Admitted, asked: Asked, client: Client) -> Relayed:

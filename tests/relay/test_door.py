@@ -218,6 +218,17 @@ async def test_a_relay_key(relay: Console, api: Api) -> None:
     assert status == 401
 
 
+async def test_a_key_that_is_revoked_while_it_is_used(relay: Console, api: Api) -> None:
+    """The command ends the sessions that run with the key, another process's too: their clients are told why."""
+    name = f"used on {relay.url}"
+    async with dial(relay, key=relay_key(relay, name)) as program:
+        await api.talk()
+        relay_key(relay, name, "--revoke")
+        error = json.loads(await got(program))["error"]
+        assert (error["code"], "revoked" in error["message"]) == ("invalid_api_key", True)
+        assert await ended(program) == (3000, "This relay key has been revoked.")
+
+
 async def test_what_a_policy_allows(relay: Console, api: Api) -> None:
     """A key's policy: events that are not allowed are answered with an error, what is fixed is set, sessions are counted."""
     policy = {"client_events": ["response.*"], "session": {"instructions": "Be brief."}, "sessions": 1}

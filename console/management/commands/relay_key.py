@@ -48,7 +48,7 @@ class Command(BaseCommand):
             raise CommandError("Give the key a name of at most 80 characters: manage.py relay_key NAME")
         if options["revoke"]:
             relay_keys.revoke(name)
-            self.stdout.write(f"“{name}” is revoked: whoever uses it is refused from now on.")
+            self.stdout.write(f"“{name}” is revoked: whoever uses it is refused from now on, and sessions that run with it end.")
             return
         provider = options["provider"]
         if provider and provider not in providers():
