@@ -270,24 +270,27 @@ class Word(Term):
 
     help = 'paris, "in Paris" — anywhere: in the type, in the frame but its sound, in what the console noted'
 
+    def _cases(self) -> list[str]:
+        """The word in the cases to ask for: of all but ASCII a database may not know that two letters are the same."""
+        cases = (self.value,) if self.value.isascii() else (self.value, self.value.lower(), self.value.upper())
+        return list(dict.fromkeys(cases))
+
     def _in_json(self) -> list[str]:
         """As the word may be written in a frame: some escape all but ASCII, nobody leaves a quotation mark as it is."""
-        forms = (self.value, *(json.dumps(self.value, ensure_ascii=ascii)[1:-1] for ascii in (False, True)))
-        return list(dict.fromkeys(forms))
+        escaped = (json.dumps(case, ensure_ascii=ascii)[1:-1] for case in self._cases() for ascii in (False, True))
+        return list(dict.fromkeys((*self._cases(), *escaped)))
 
     def lookups(self) -> tuple[Lookup, ...]:
         """Type, note or frame."""
+        noted: list[Lookup] = [("text", "icontains", case) for case in self._cases()]
         payload: list[Lookup] = [("payload", "icontains", form) for form in self._in_json()]
-        return (("type", "icontains", self.value), ("text", "icontains", self.value), *payload)
+        return (("type", "icontains", self.value), *noted, *payload)
 
     def holds(self, entry: Entry) -> bool:
         """Case does not matter."""
-        if any(self.value.lower() in text.lower() for text in (entry.type, entry.text)):
-            return True
-        if entry.event is None:
-            return False
-        payload = split(entry.event.raw, entry.type).text.lower()
-        return any(form.lower() in payload for form in self._in_json())
+        payload = split(entry.event.raw, entry.type).text if entry.event is not None else ""
+        places = ((entry.type, [self.value]), (entry.text, self._cases()), (payload, self._in_json()))
+        return any(form.lower() in text.lower() for text, forms in places for form in forms)
 
 
 OPERATORS: tuple[type[Term], ...] = (Type, Direction, Is, Item, Response, OnLeg, By, Added)

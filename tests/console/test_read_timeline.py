@@ -104,6 +104,7 @@ class TestRows:
         ("failed", ["response.done"]),
         ("-morning type:*.delta -dir:sent", ["response.output_text.delta"]),
         ("zürich", ["response.output_text.delta"]),
+        ("ZÜRICH", ["response.output_text.delta"]),
         ('"0 %"', ["response.output_text.delta"]),
         ("0%", []),
         ("AAAA", []),

@@ -124,10 +124,11 @@ def test_a_word_is_found_however_json_writes_it(said: str, ascii_only: bool) -> 
     """Some write all but ASCII as escapes, and quotation marks nobody can leave as they are: the reader need not care."""
     frame = json.dumps({"type": "response.output_text.done", "text": f"It is {said}."}, ensure_ascii=ascii_only)
     one = Entry(1, 1, "ev", "received", event=parse_event(frame))
-    term = filters.Word(said)
-    assert term.matches(one)
-    assert parse(str(term)).matches(one)
-    assert any(asked(lookup, one) for lookup in term.where().any_of)
+    for word in (said, said.upper(), said.lower()):
+        term = filters.Word(word)
+        assert term.matches(one)
+        assert parse(str(term)).matches(one)
+        assert any(asked(lookup, one) for lookup in term.where().any_of)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ terms = st.one_of(
     st.builds(filters.Added, st.sampled_from([">70us", "<1ms", "<2s"]), st.booleans()),
     st.builds(filters.Item, st.just("item_1"), st.booleans()),
     st.builds(filters.Response, st.just("resp_1"), st.booleans()),
-    st.builds(filters.Word, st.sampled_from(["audio", "RESPONSE", "paris", "l", "skip", "é", '":"']), st.booleans()),
+    st.builds(filters.Word, st.sampled_from(["audio", "RESPONSE", "paris", "l", "skip", "é", "Straße", '":"']), st.booleans()),
 )
 
 
