@@ -119,7 +119,7 @@ class Courier:
         if self._process is not None:
             self._process.kill()
 
-    def _write(self, parcels: Sequence[bytes]) -> None:
+    def _write(self, parcels: Sequence[bytearray]) -> None:
         process = self._process
         assert process is not None
         if self.lost:

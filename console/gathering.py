@@ -27,7 +27,7 @@ def weight(told: Entry | Late) -> int:
 class Packed:
     """A batch as the process that writes is to get it; kept until it is known to be stored."""
 
-    parcels: list[bytes] = field(default_factory=list)
+    parcels: list[bytearray] = field(default_factory=list)
     sessions: set[str] = field(default_factory=set)
     rows: int = 0
     size: int = 0

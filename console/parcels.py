@@ -56,12 +56,12 @@ class Receipt(msgspec.Struct, array_like=True):
     """Of entries the database will never take: what it said."""
 
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode_into = msgspec.msgpack.Encoder().encode_into
 _decode_parcel = msgspec.msgpack.Decoder(Parcel).decode
 _decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
 
 
-def packed(told: Iterable[Told], whole: bool = False) -> bytes:
+def packed(told: Iterable[Told], whole: bool = False) -> bytearray:
     """A parcel as it travels."""
     entries: list[tuple[str, Entry, str]] = []
     late: list[tuple[str, Late]] = []
@@ -73,7 +73,7 @@ def packed(told: Iterable[Told], whole: bool = False) -> bytes:
             entries.append((session_id, bare, json.dumps(what.data, cls=DjangoJSONEncoder)))
         else:
             entries.append((session_id, what, ""))
-    return _framed(_encode(Parcel(entries, late, whole, time.monotonic())))
+    return _framed(Parcel(entries, late, whole, time.monotonic()))
 
 
 def parcels(inward: BinaryIO) -> Iterator[tuple[list[Told], bool, float]]:
@@ -87,9 +87,9 @@ def parcels(inward: BinaryIO) -> Iterator[tuple[list[Told], bool, float]]:
         yield told + list(parcel.late), parcel.whole, parcel.at
 
 
-def signed(receipt: Receipt) -> bytes:
+def signed(receipt: Receipt) -> bytearray:
     """A receipt as it travels."""
-    return _framed(_encode(receipt))
+    return _framed(receipt)
 
 
 def receipts(inward: BinaryIO) -> Iterator[Receipt]:
@@ -97,8 +97,12 @@ def receipts(inward: BinaryIO) -> Iterator[Receipt]:
     return map(_decode_receipt, _messages(inward))
 
 
-def _framed(message: bytes) -> bytes:
-    return LENGTH.pack(len(message)) + message
+def _framed(message: Parcel | Receipt) -> bytearray:
+    """A message behind its length, encoded where it is to stand: most of it is frames, and not to be copied once more."""
+    framed = bytearray(LENGTH.size)
+    _encode_into(message, framed, LENGTH.size)
+    LENGTH.pack_into(framed, 0, len(framed) - LENGTH.size)
+    return framed
 
 
 def _messages(inward: BinaryIO) -> Iterator[bytes]:

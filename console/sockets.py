@@ -152,7 +152,7 @@ class CompleteProtocol(WebSocketProtocol):
     def take_messages(self) -> None:
         """Hand on what has arrived whole."""
         data, at = self.data, 0
-        while self.state == self.STATE_OPEN and (found := take(data, at)) is not None:
+        while self.state == self.STATE_OPEN and at < len(data) and (found := take(data, at)) is not None:
             binary, payload, at = found
             self.onMessage(payload, binary)
         if at:

@@ -87,13 +87,11 @@ class Translator:
     FROM_CLIENT: Rules = {}
     FROM_API: Rules = {}
 
+    transparent = True
+    """Whether every frame passes as it is."""
+
     def __init__(self) -> None:
         self._notes: list[str] = []
-
-    @property
-    def transparent(self) -> bool:
-        """Whether every frame passes as it is."""
-        return not self.FROM_CLIENT
 
     def to_api(self, raw: str) -> list[str]:
         """A client's frame as the API understands it."""
@@ -137,6 +135,8 @@ def _renamed(raw: str, type_: str, name: str) -> str:
 
 class BetaClient(Translator):
     """Between a beta client and a GA API."""
+
+    transparent = False
 
     def __init__(self, conversation_id: str = "") -> None:
         """``conversation_id``: what responses will call the conversation, if that is known; GA does not tell it at first."""
@@ -237,6 +237,8 @@ class BetaClient(Translator):
 
 class BetaApi(Translator):
     """Between a GA client and an API that speaks the beta."""
+
+    transparent = False
 
     def __init__(self) -> None:
         super().__init__()

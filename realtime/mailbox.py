@@ -89,17 +89,17 @@ class Mailbox(Generic[T]):
     async def get(self) -> T:
         """The next message, when there is one; cancelled, it has taken none. Raises EOFError when there will be none."""
         while not self._messages:
-            if self._closed:
-                raise EOFError("This mailbox is closed.")
-            if self._turn is not None and self._turn.waits:
-                raise RuntimeError("Somebody reads this mailbox already.")
-            turn = self._turn = Turn(self._loop)
-            try:
-                await turn
-            finally:
-                if self._turn is turn:
-                    self._turn = None
+            await self._news()
         return self._messages.popleft()
+
+    def _news(self) -> Turn:
+        """What a reader of an empty mailbox is to await; one that is cancelled meanwhile leaves nothing behind."""
+        if self._closed:
+            raise EOFError("This mailbox is closed.")
+        if self._turn is not None and self._turn.waits:
+            raise RuntimeError("Somebody reads this mailbox already.")
+        turn = self._turn = Turn(self._loop)
+        return turn
 
     def close(self) -> None:
         """No more messages come; those that are there can still be taken."""

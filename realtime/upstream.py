@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.frames import CloseCode
 from websockets.protocol import CLOSED, OPEN
 
 from realtime.errors import HandshakeRefused, NotConnected, UnknownProvider, Unreachable
@@ -173,11 +174,17 @@ class WebSocketUpstream:
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Frames as they come; ends with the connection, then ``close_code`` and ``close_reason`` are set."""
+        inbox = self.socket.inbox  # and not the socket's own ``recv``, one more coroutine for every frame
         try:
             while True:
-                yield await self.socket.recv()  # without a name, by which the last message would stay in memory
-        except ConnectionClosed:
-            pass  # how it ended is read below, alike for clean and broken ends
+                yield await inbox.get()  # without a name, by which the last message would stay in memory
+        except EOFError:
+            await self.socket.wait_closed()  # how it ended is read below, alike for clean and broken ends
+        except UnicodeDecodeError as error:
+            with contextlib.suppress(ConnectionClosed):
+                async with self.socket.send_context():
+                    self.socket.protocol.fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+            await self.socket.wait_closed()
         finally:
             self._note_close()
 

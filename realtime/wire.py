@@ -109,7 +109,9 @@ class Inbox(Mailbox[tuple[float, bool, bytes]]):
 
     async def get(self, decode: bool | None = None) -> Any:
         """The next message; text unless ``decode`` says otherwise. Raises EOFError at the end, UnicodeDecodeError."""
-        self.arrived, text, data = await super().get()
+        while not self._messages:  # as the mailbox's own, which would be one more coroutine for every frame
+            await self._news()
+        self.arrived, text, data = self._messages.popleft()
         if self._paused and len(self) <= FEW_WAITING:
             self._paused = False
             self._transport.resume_reading()
