@@ -86,6 +86,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def begun(self) -> set[str]:
+        """Sessions in which rows begin with this batch."""
+        return {session_id for session_id, _ in self.heads}
+
     def add(self, session_id: str, entry: engine.Entry, folder: engine.Folder) -> None:
         """Make an entry's rows: secrets masked, sound taken out as bytes, folded into its row."""
         seq, event, data, text = entry.seq, entry.event, entry.data, entry.text

@@ -13,7 +13,7 @@ from django.db import connection
 from console.models import Entry, Frame, Session
 from realtime import timeline
 from realtime.audio import AUDIO_FIELDS, join
-from realtime.events import Event
+from realtime.events import Event, parse
 from realtime.timeline import OPEN_FOLDS, is_stream
 
 TEXT_MEMBERS = 400
@@ -29,6 +29,11 @@ _NEW = f'SELECT {_SELECT} FROM "{Entry._meta.db_table}" WHERE "session_id" = %s 
 _HEADS = (
     f'SELECT {_SELECT}, (SELECT "last_seq" FROM "{Session._meta.db_table}" WHERE "id" = %s) '
     f'FROM "{Entry._meta.db_table}" WHERE "session_id" = %s AND "seq" IN '
+)
+_TEXTS = (
+    f'SELECT frame."text" FROM "{Entry._meta.db_table}" entry '
+    f'JOIN "{Frame._meta.db_table}" frame ON frame."entry_id" = entry."id" '
+    'WHERE entry."session_id" = %s AND entry."row" = %s AND entry."seq" BETWEEN %s AND %s ORDER BY entry."seq" LIMIT %s'
 )
 _FRAMES = f'SELECT "entry_id", "text", "audio", "at" FROM "{Frame._meta.db_table}" WHERE "entry_id" IN '
 
@@ -78,9 +83,9 @@ def bare(entry: Entry) -> timeline.Entry:
     )
 
 
-def delta_of(told: timeline.Entry | None) -> str:
+def delta_of(event: Event | None) -> str:
     """What one frame of a stream adds to its text."""
-    delta = told.event.data.get("delta") if told is not None and told.event is not None else None
+    delta = event.data.get("delta") if event is not None else None
     return delta if isinstance(delta, str) else ""
 
 
@@ -91,23 +96,20 @@ class Text:
     members: int = 0
     text: str = ""
 
-    def take(self, told: timeline.Entry | None) -> None:
+    def take(self, event: Event | None) -> None:
         """Add one more; there is an end to what one row can show."""
         if self.members < TEXT_MEMBERS:
             self.members += 1
-            self.text += delta_of(told)
+            self.text += delta_of(event)
 
 
 def text_of(head: Entry, until: int | None = None) -> Text:
     """What the deltas of a row say, to the end or to a place on the timeline."""
-    if head.type in AUDIO_FIELDS:
-        return Text()
-    members = Entry.objects.of(head.session_id).members_of(head)
-    told = (members.until(until) if until is not None else members)[:TEXT_MEMBERS]
-    raws = raws_of(told)
     text = Text()
-    for member in told:
-        text.take(member.to_entry(raws.get(member.seq, "")))
+    if head.type not in AUDIO_FIELDS:
+        last = head.fold_last if until is None else min(head.fold_last, until)
+        for (raw,) in _asked(_TEXTS, (head.session_id, head.seq, head.seq, last, TEXT_MEMBERS)):
+            text.take(parse(raw))
     return text
 
 
@@ -149,7 +151,8 @@ class Growing:
                 grow(rows[entry.row][0], entry)
             else:
                 continue  # its head is missing: there is no row to show
-            rows[entry.row][1].take(told.get(entry.seq))
+            read = told.get(entry.seq)
+            rows[entry.row][1].take(read.event if read is not None else None)
         while len(self._rows) > OPEN_FOLDS:
             self._rows.popitem(last=False)
         return [rows[seq] for seq in sorted(rows)]

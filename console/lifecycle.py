@@ -6,11 +6,11 @@ import asyncio
 import gc
 import logging
 
-from channels.layers import get_channel_layer
 from django.conf import settings
 from django.template.loader import get_template
 
 from console import live, providers, rest
+from console.news import RAIL, news
 from console.recorder import recorder
 from console.threads import take_turns
 from realtime import catalog
@@ -24,42 +24,20 @@ COLLECT_AFTER = (5_000, 5, 5)
 _simulator: SimulatorServer | None = None
 
 
-TIMELINE = "timeline."
-
-
-def timeline_group(session_id: str) -> str:
-    """The channel group of those who show a session."""
-    return f"{TIMELINE}{session_id}"
-
-
-RAIL_GROUP = "rail"
-"""The channel group of those who list sessions."""
-
-
 async def startup() -> None:
     """Start everything; call once, on the event loop that serves the pages."""
     global _simulator
     take_turns()
     loop = asyncio.get_running_loop()
-    layer = get_channel_layer()
-
-    async def tell(groups: list[str]) -> None:
-        for group in groups:
-            await layer.group_send(group, {"type": "viewer.news"})
 
     def nudge(session_ids: set[str]) -> None:
-        groups = [group for group in (*map(timeline_group, session_ids), RAIL_GROUP) if group in layer.groups]
-        if groups and not loop.is_closed():  # most sessions have no viewer: theirs costs the loop nothing
-            asyncio.run_coroutine_threadsafe(tell(groups), loop)
-
-    def shown() -> frozenset[str]:
-        return frozenset(group.removeprefix(TIMELINE) for group in list(layer.groups) if group.startswith(TIMELINE))
+        news.tell((*session_ids, RAIL))
 
     def overflow(session_ids: set[str]) -> None:
         log.error("closing %d sessions: nothing more can be recorded", len(session_ids))
         asyncio.run_coroutine_threadsafe(live.stop_all(session_ids), loop)
 
-    recorder.nudge, recorder.shown, recorder.overflow = nudge, shown, overflow
+    recorder.nudge, recorder.shown, recorder.overflow = nudge, news.topics, overflow
     recorder.start()
     await live.in_reader(live.mark_abandoned)
     live.READERS.submit(_read_ahead)  # costs a second: done before the first page asks, without making it wait

@@ -54,6 +54,8 @@ class Receipt(msgspec.Struct, array_like=True):
     """Sessions that are no longer there: theirs could not be kept."""
     details: str = ""
     """Of entries the database will never take: what it said."""
+    begun: list[str] = []
+    """Those of the sessions that have a row more; in the others rows only grew."""
 
 
 _encode_into = msgspec.msgpack.Encoder().encode_into

@@ -38,10 +38,10 @@ class Recorder:
     ``tap(session_id)`` gives a session its tap: recording is one put on a queue and cannot wait. A thread packs what
     has come every 20 ms for the process that writes (``console.writer_process``), to be stored every 40 ms, with many
     sessions every 100 ms, or 300 ms if no page shows them; then ``nudge(ids)`` is called with the sessions that have
-    news. ``shown()`` says which ones pages show. While the database cannot be
-    written what was told is kept and tried again, and ``trouble`` says so; when that becomes too much for memory
-    ``overflow(ids)`` is called, whose duty is to close those sessions: none runs unrecorded. Should the process itself
-    end, another one takes over with what is not stored.
+    more rows, none if rows only grew: who shows one that goes on looks by itself. ``shown()`` says which ones pages
+    show. While the database cannot be written what was told is kept and tried again, and ``trouble`` says so; when
+    that becomes too much for memory ``overflow(ids)`` is called, whose duty is to close those sessions: none runs
+    unrecorded. Should the process itself end, another one takes over with what is not stored.
     """
 
     def __init__(self) -> None:
@@ -196,7 +196,7 @@ class Recorder:
                 self.trouble, self._told_overflow = "", False
                 log.warning("recording goes on")
         if receipt.sessions:
-            self.nudge(set(receipt.sessions))
+            self.nudge(set(receipt.sessions if receipt.trouble else receipt.begun))
         if self.trouble or self.pending < BEHIND // 2:
             self._make_room()
 

@@ -117,8 +117,6 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False

@@ -120,6 +120,8 @@ class Watch:
     """Whether more is stored than was sent: then the next look need not wait for news."""
     held_back: bool = False
     """Whether only new rows were sent: the rest follows when it is due, or with the first look that finds nothing new."""
+    flows: bool = False
+    """Whether the last look found something new: more may follow of which nobody tells, for it only makes rows grow."""
 
     def __post_init__(self) -> None:
         self.rows = Growing(self.session_id)
@@ -143,6 +145,7 @@ class Watch:
             self.order = [item.id for item in self.conversation.items]
             rest.append(fragments.conversation_replaced(self.conversation.items))
         new, rows = self._new_rows()
+        self.flows = bool(new)
         now = time.monotonic()
         if new and not first and now < self.rest_due and not any(map(_matters, new)) and not self._speaks(new):
             self.held_back = True
@@ -161,8 +164,8 @@ class Watch:
         return [message for message in (rows, grown, "".join(rest)) if message]
 
     def patience(self, otherwise: float) -> float:
-        """Seconds until it should look again though nobody tells of news; ``otherwise`` when nothing was held back."""
-        return max(0.0, min(otherwise, self.rest_due - time.monotonic())) if self.held_back else otherwise
+        """Seconds until it should look again though nobody tells of news; ``otherwise`` when nothing is going on."""
+        return max(0.0, min(otherwise, self.rest_due - time.monotonic())) if self.held_back or self.flows else otherwise
 
     def _new_rows(self) -> tuple[list[Entry], str]:
         """New entries, fed to the conversation, and the rows that begin with them; which others grew is noted."""

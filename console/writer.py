@@ -63,7 +63,7 @@ class Writer:
                     return
                 deleted += sorted(gone)
             else:
-                self._tell(Receipt(sessions, deleted=deleted))
+                self._tell(Receipt(sessions, deleted=deleted, begun=sorted(batch.begun)))
                 return
 
     def _patiently(self, work: Callable[[], None], sessions: Sequence[str] = ()) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from console.access import query
 from console.doors.viewer import Viewer
-from console.lifecycle import RAIL_GROUP
+from console.news import RAIL
 from console.rail import Rail
 
 PUSH_EVERY = 2.0
@@ -22,7 +22,7 @@ class SessionsConsumer(Viewer):
         """Accept, and begin to show."""
         self.rail = Rail(query(self.scope, "current"))
         await self.accept()
-        await self.begin(RAIL_GROUP)
+        self.begin(RAIL)
 
     def look(self) -> list[str]:
         """What is new in the list."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from console.access import query
 from console.doors.viewer import NOTHING, Viewer
-from console.lifecycle import timeline_group
 from console.live import in_reader
 from console.models import Session
 from console.watch import Watch, place
@@ -30,7 +29,7 @@ class TimelineConsumer(Viewer):
             await self.close(NOTHING, "There is no such session.")
             return
         self.watch = Watch(session_id, place(query(self.scope, "after"), 0), query(self.scope, "q"))
-        await self.begin(timeline_group(session_id))
+        self.begin(session_id)
 
     def look(self) -> list[str]:
         """What is new on the timeline and around it."""

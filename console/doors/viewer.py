@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from console.live import in_reader
 from console.models import Session
+from console.news import news
 from realtime.errors import InvalidFilter
 
 log = logging.getLogger(__name__)
@@ -22,19 +22,13 @@ NOTHING = 4004
 class Viewer(AsyncWebsocketConsumer):
     """One browser that looks at something."""
 
-    group = ""
-    """The channel group that is told of news."""
     every = 1.0
     """Seconds between two pushes."""
     showing: asyncio.Task[None] | None = None
 
-    async def begin(self, group: str) -> None:
-        """Show from now on what ``look`` gives, whenever this group is told of news."""
-        self.group = group
-        self.news = asyncio.Event()
-        self.news.set()
-        await self.channel_layer.group_add(group, self.channel_name)
-        self.showing = asyncio.create_task(self._show(), name=f"showing {group}")
+    def begin(self, topic: str) -> None:
+        """Show from now on what ``look`` gives, whenever there is news of this."""
+        self.showing = asyncio.create_task(self._show(topic), name=f"showing {topic}")
 
     def look(self) -> list[str]:
         """Messages that bring the page up to date, none when it is; called on a reader thread."""
@@ -48,43 +42,38 @@ class Viewer(AsyncWebsocketConsumer):
         """Seconds after which it looks without being nudged: a nudge that was lost costs no more than that."""
         return 1.0
 
-    async def dispatch(self, message: dict[str, Any]) -> None:
-        """As Channels does it, but for a nudge: that needs no database whose old connections must first be closed elsewhere."""
-        if message["type"] == "viewer.news":
-            self.news.set()
-        else:
-            await super().dispatch(message)
-
     async def disconnect(self, code: int) -> None:
         """The page is gone; the recording goes on."""
         if self.showing is not None:
-            await self.channel_layer.group_discard(self.group, self.channel_name)
             self.showing.cancel()
             await asyncio.gather(self.showing, return_exceptions=True)
 
-    async def _show(self) -> None:
+    async def _show(self, topic: str) -> None:
         """Send what is new until the page goes."""
-        loop = asyncio.get_running_loop()
         try:
-            while True:
-                told = self.news.is_set()
-                self.news.clear()
-                began = loop.time()
-                messages = await in_reader(self.look)
-                for html in messages:
-                    await self.send(text_data=html)
-                if told or messages:
-                    await asyncio.sleep(self.every - (loop.time() - began))
-                if self.behind():
-                    continue
-                with contextlib.suppress(TimeoutError):  # then it looks all the same
-                    # Not wait_for: in Python 3.11 it can swallow the cancellation that ends this task.
-                    async with asyncio.timeout(self.patience()):
-                        await self.news.wait()
+            with news.of(topic) as told:
+                while True:
+                    await self._push(told)
         except (Session.DoesNotExist, InvalidFilter) as error:
             await self.close(NOTHING, str(error)[:120])
         except OSError:
-            log.debug("a page that was %s is gone", self.group)
+            log.debug("a page that was shown %s is gone", topic)
         except Exception:
-            log.exception("showing %s failed", self.group)
+            log.exception("showing %s failed", topic)
             await self.close(1011, "The console failed to show this; reconnecting.")
+
+    async def _push(self, told: asyncio.Event) -> None:
+        """Look once and send what is new; returns when it is time to look again."""
+        loop = asyncio.get_running_loop()
+        nudged, began = told.is_set(), loop.time()
+        told.clear()
+        messages = await in_reader(self.look)
+        for html in messages:
+            await self.send(text_data=html)
+        if nudged or messages:
+            await asyncio.sleep(self.every - (loop.time() - began))
+        if not self.behind():
+            with contextlib.suppress(TimeoutError):  # then it looks all the same
+                # Not wait_for: in Python 3.11 it can swallow the cancellation that ends this task.
+                async with asyncio.timeout(self.patience()):
+                    await told.wait()

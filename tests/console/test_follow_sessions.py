@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 
 from console import fragments, rail
-from console.lifecycle import RAIL_GROUP
 from console.models import Session
+from console.news import RAIL, news
 from console.rail import Rail
 from console.watch import Watch
 from tests.console.relayed_stage import RelayedStory
@@ -142,7 +141,7 @@ class TestTheList:
 
 async def nudge() -> None:
     """Say that something was recorded."""
-    await get_channel_layer().group_send(RAIL_GROUP, {"type": "viewer.news"})
+    news.tell([RAIL])
 
 
 async def listing(query: str = "") -> tuple[WebsocketCommunicator, str]:

@@ -8,12 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 from asgiref.sync import sync_to_async
-from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 
 from console import watch
-from console.lifecycle import timeline_group
 from console.models import Entry, Frame, Session
+from console.news import news
 from tests.console.stage import PATIENCE, Stage, Story, closing, seqs, socket
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,7 +30,7 @@ async def following(session_id: str, query: str = "after=0") -> AsyncIterator[We
 
 async def nudge(session_id: str) -> None:
     """Say that there is news."""
-    await get_channel_layer().group_send(timeline_group(session_id), {"type": "viewer.news"})
+    news.tell([session_id])
 
 
 async def rows_until(page: WebsocketCommunicator, last: int) -> list[int]:

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 from asgiref.sync import sync_to_async
-from channels.layers import get_channel_layer
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from console import fragments, moments, watch
-from console.lifecycle import timeline_group
 from console.models import Entry
+from console.news import news
 from console.watch import Watch
 from tests.console.relayed_stage import RelayedStory
 from tests.console.stage import IN_FORCE, PATIENCE, Stage, Story, seqs, socket
@@ -270,11 +269,25 @@ async def test_what_was_held_back_comes_by_itself(stage: Stage, monkeypatch: pyt
     while "<p>Hello</p>" not in text:
         text = await page.receive_from(PATIENCE)
     await sync_to_async(speak)(story, " there")
-    await get_channel_layer().group_send(timeline_group(story.session.pk), {"type": "viewer.news"})
+    news.tell([story.session.pk])
     while "<p>Hello there</p>" not in text:
         text = await page.receive_from(PATIENCE)
     assert f"<b>{story.timeline.last_seq}</b> events" in text
     await page.disconnect(timeout=PATIENCE)
+
+
+def test_what_goes_on_is_followed_without_being_told(streaming: tuple[Story, Watch, Page]) -> None:
+    """Who looks hears of rows that begin, not of those that grow: while something comes the next look is near, else far."""
+    story, seen, page = streaming
+    looks(seen, page)
+    assert seen.patience(60.0) == 60.0
+    seen.rest_due = 0.0  # all it has is sent, nothing is held back
+    speak(story, "Hello")
+    assert seen.catch_up()
+    assert not seen.held_back
+    assert seen.patience(60.0) <= watch.REST_EVERY
+    looks(seen, page)
+    assert seen.patience(60.0) == 60.0
 
 
 def test_a_text_of_very_many_deltas(streaming: tuple[Story, Watch, Page], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,17 @@ class TestWriting:
         assert tape.nudged.get(timeout=PATIENCE) == {session_id}
         assert Entry.objects.of(session_id).count() == module.BATCH_ROWS
 
+    def test_who_shows_a_row_that_only_grows_is_not_told(self, tape: Tape) -> None:
+        """Pages are told of sessions in which rows begin; those that show a stream follow it by themselves."""
+        session_id, timeline = session(), Timeline(Clock())
+        told = []
+        for delta in ("Hel", "lo"):
+            raw = f'{{"type":"response.output_text.delta","item_id":"item_1","delta":"{delta}"}}'
+            tape.recorder.put(session_id, timeline.event(parse(raw), "received", "api"))
+            told.append(tape.nudged.get(timeout=PATIENCE))
+        assert told == [{session_id}, set()]
+        assert Entry.objects.of(session_id).get(seq=1).fold_count == 2
+
     def test_it_is_there_at_once_after_a_rest(self, tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
         """A thread that has slept for want of entries is woken by the next one."""
         monkeypatch.setattr(gathering, "FLUSH_AFTER", 0.001)

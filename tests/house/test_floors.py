@@ -29,7 +29,7 @@ FLOORS = [
     {"console.admin", "console.batches", "console.reopening", "console.parcels"},
     {"console.models"},
     {"console.settings", "console.static", "console.apps", "console.framing", "console.tls"}
-    | {"console.threads"},
+    | {"console.threads", "console.news"},
     # ── Django ends here ──
     {"realtime.pytest_plugin"},
     {"realtime.simulator", "realtime.testing"},
