@@ -187,6 +187,27 @@ class TestRows:
         assert page.locator("#console img, #console .line b").count() == 0
 
 
+class TestEnded:
+    """What stands above the timeline of a session that is over."""
+
+    @pytest.mark.parametrize("width", [1440, 1280, 1024, 390])
+    def test_nothing_covers_anything(self, app: Any, page: Page, tmp_path: Path, width: int) -> None:
+        """How it ended, the replay's controls and the log's file stand beside or below each other, all of them within."""
+        path = tmp_path / "short.jsonl"
+        path.write_text(long_log(100))
+        upload(page, app.url, path)
+        page.set_viewport_size({"width": width, "height": 800})
+        boxes = page.eval_on_selector_all(
+            "#ended > p, #ended > a, #ended session-player > :is(button, input, output, .whole, label)",
+            "parts => parts.map(part => part.getBoundingClientRect()).map(box => [box.left, box.top, box.right, box.bottom])",
+        )
+        assert len(boxes) == 10
+        assert all(0 <= left < right <= width for left, _, right, _ in boxes)
+        for number, (left, top, right, bottom) in enumerate(boxes):
+            for other in boxes[number + 1 :]:
+                assert left >= other[2] or right <= other[0] or top >= other[3] or bottom <= other[1], (boxes[number], other)
+
+
 class TestLink:
     """The page's own socket."""
 
