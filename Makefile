@@ -11,7 +11,7 @@ FIND_PYTHON = for python in python3.13 python3.12 python3.11 python3 python; do 
 		then echo $$python; break; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help run test style types bench browser lock clean
+.PHONY: help run test proof style types bench browser lock clean
 .DELETE_ON_ERROR:
 
 help: ## say what there is
@@ -27,6 +27,9 @@ test: $(VENV)/test.stamp browser ## everything: style, types, templates, then th
 	find templates -name '*.html' -exec $(VENV)/bin/djade --check --target-version 5.2 {} + || failed=1; \
 	$(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(PYTEST) || failed=1; \
 	test -z "$$failed"
+
+proof: $(VENV)/test.stamp browser ## the long forms: thousands of frames, dozens of kills; each at most ten minutes
+	@$(PYTHON) -m pytest -m long -s $(PYTEST)
 
 style: $(VENV)/test.stamp ## put imports, Python and templates into their form
 	@$(PYTHON) -m ruff check --fix .

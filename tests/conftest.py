@@ -72,10 +72,11 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Browser tests come last, as Playwright's loop then runs to the end; benchmarks only when asked for."""
-    if "bench" not in config.option.markexpr:
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("bench")])
-        items[:] = [item for item in items if not item.get_closest_marker("bench")]
+    """Browser tests come last, as Playwright's loop then runs to the end; benchmarks and long forms only when asked for."""
+    for marker in ("bench", "long"):
+        if marker not in config.option.markexpr:
+            config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(marker)])
+            items[:] = [item for item in items if not item.get_closest_marker(marker)]
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
