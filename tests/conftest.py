@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,12 +165,15 @@ class Console:
         return self.process.wait(STOP_WITHIN)
 
 
-def start_console(folder: Path, *arguments: str, **environment: str) -> Console:
-    """Start ``manage.py console`` on a free port with its data in ``folder``; fails with its words when it does not."""
+def start_console(folder: Path, *arguments: str, program: Sequence[str] = ("manage.py",), **environment: str) -> Console:
+    """Start ``manage.py console`` on a free port with its data in ``folder``; fails with its words when it does not.
+
+    ``program``: what Python is to run in place of ``manage.py``, with the same arguments.
+    """
     log = folder / "terminal.log"
     with log.open("wb") as terminal:
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "console", "--port", "0", *arguments],
+            [sys.executable, *program, "console", "--port", "0", *arguments],
             cwd=ROOT,
             env={**os.environ, "CONSOLE_DATA_DIR": str(folder / "data"), **environment},
             stdin=subprocess.DEVNULL,

@@ -130,8 +130,13 @@ class Stage:
 
     def assert_recorded(self, told: dict[str, Any]) -> None:
         """Every frame of these sessions is stored, in its order, once."""
-        assert self.ours.data_dir is not None
-        database = sqlite3.connect(f"file:{self.ours.data_dir}/console.sqlite3?mode=ro", uri=True)
+        assert_recorded(self.ours, told)
+
+
+def assert_recorded(relay: Relay, told: dict[str, Any]) -> None:
+    """Every frame of these sessions is stored, in its order, once."""
+    if relay.data_dir is not None:
+        database = sqlite3.connect(f"file:{relay.data_dir}/console.sqlite3?mode=ro", uri=True)
         until = time.monotonic() + STORED_WITHIN
         for session_id in told["sessions"]:
             while not database.execute(CLOSED, [session_id]).fetchone()[0] and time.monotonic() < until:
@@ -178,9 +183,13 @@ def bare_relay(api: str, core: int | None = None) -> Iterator[Relay]:
 
 
 @contextlib.contextmanager
-def our_relay(folder: Path, api: str, core: int | None = None) -> Iterator[Relay]:
-    """A console as people run it, whose provider is that API; it has read what it reads. It must end well."""
-    console = start_console(folder, REALTIME_UPSTREAM_URL=api)
+def our_relay(folder: Path, api: str, core: int | None = None, parts: str = "") -> Iterator[Relay]:
+    """A console as people run it, whose provider is that API; it has read what it reads. It must end well.
+
+    ``parts``: those that are exchanged for plainer ones (``tests.bench.variants``).
+    """
+    program = ("-m", "tests.bench.variants", parts) if parts else ("manage.py",)
+    console = start_console(folder, program=program, REALTIME_UPSTREAM_URL=api)
     pid = console.process.pid
     if core is not None:
         for process in processes(pid):
@@ -188,7 +197,7 @@ def our_relay(folder: Path, api: str, core: int | None = None) -> Iterator[Relay
                 os.sched_setaffinity(int(task.name), {core})
     time.sleep(READ_WITHIN)
     try:
-        yield Relay("ours", console.url.replace("http", "ws") + "v1/realtime", pid, console.data_dir)
+        yield Relay(parts or "ours", console.url.replace("http", "ws") + "v1/realtime", pid, console.data_dir)
     finally:
         status, said = console.stop(), console.log.read_text()
     assert (status, "Traceback" in said) == (0, False), said

@@ -1,4 +1,4 @@
-"""The wire: what is framed by hand is what a WebSocket is, in every shape and however the bytes arrive."""
+"""The wire: every message is taken whole, with its time of arrival, however the bytes arrive."""
 
 from __future__ import annotations
 
@@ -9,46 +9,15 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as serve_websocket
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close, Frame, Opcode
-from websockets.protocol import SERVER, Protocol
 
-from realtime.wire import LARGE, MASK, MASKS_AT_ONCE, Masks, Wire, text_frame
+from realtime.wire import MOST_WAITING, Wire
 
 GOODBYE = Frame(Opcode.CLOSE, Close(1000, "enough").serialize()).serialize(mask=False)
-
-
-def read(data: bytes) -> Frame:
-    """The one message a server finds in these bytes."""
-    server = Protocol(SERVER, max_size=None)
-    server.receive_data(data)
-    [frame] = server.events_received()
-    assert isinstance(frame, Frame)
-    return frame
-
-
-@given(st.binary(max_size=300), st.binary(min_size=MASK, max_size=MASK))
-def test_a_server_reads_what_was_sent(payload: bytes, mask: bytes) -> None:
-    """Whatever the payload and the mask: one final text frame with that payload."""
-    frame = read(text_frame(payload, mask))
-    assert (frame.opcode, frame.data, frame.fin) == (Opcode.TEXT, payload, True)
-
-
-@pytest.mark.parametrize("length", [0, 125, 126, 0xFFFF, 0x10000, 3_000_000])
-def test_every_form_of_length(length: int) -> None:
-    """At the lengths where the head changes its form, too."""
-    assert read(text_frame(b"a" * length, b"abcd")).data == b"a" * length
-
-
-def test_masks_do_not_repeat() -> None:
-    """Each mask is another one, over several fetches."""
-    masks = Masks()
-    taken = [masks.next() for _ in range(3 * MASKS_AT_ONCE)]
-    assert all(len(mask) == MASK for mask in taken)
-    assert len(set(taken)) > len(taken) - 10  # chance may repeat one of 2 ** 32 now and then
 
 
 async def heard(pieces: list[bytes], **options: Any) -> tuple[list[str | bytes], Wire]:
@@ -108,7 +77,7 @@ def said(chance: random.Random, messages: list[str | bytes]) -> bytes:
 async def test_every_message_is_heard(seed: int) -> None:
     """Short, empty, large, fragmented, with pings between; cut anywhere on the way: the same messages, in their order."""
     chance = random.Random(seed)  # noqa: S311
-    sizes = [chance.choice((0, 1, 125, 126, 6_600, LARGE - 1, LARGE, 200_000)) for _ in range(chance.randrange(1, 30))]
+    sizes = [chance.choice((0, 1, 125, 126, 6_600, 0xFFFF, 0x10000, 200_000)) for _ in range(chance.randrange(1, 30))]
     messages: list[str | bytes] = ["ä" * (size // 2) if chance.random() < 0.7 else bytes(size) for size in sizes]
     data = said(chance, messages)
     cuts = sorted(chance.randrange(len(data)) for _ in range(chance.choice((0, 5, 60))))
@@ -116,6 +85,25 @@ async def test_every_message_is_heard(seed: int) -> None:
     got, client = await heard(pieces, max_size=None)
     assert got == messages
     assert (client.close_code, client.close_reason, len(client.inbox)) == (1000, "enough", 0)
+
+
+async def test_reading_pauses_while_messages_wait() -> None:
+    """A reader that is behind makes the connection stop reading; nothing is lost when it goes on."""
+
+    async def serve(socket: ServerConnection) -> None:
+        for number in range(2_000):
+            await socket.send(f"{number} " + "x" * 10_000)
+
+    async with serve_websocket(serve, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}/", create_connection=Wire, compression=None) as client:
+            assert isinstance(client, Wire)
+            async with asyncio.timeout(30):
+                while client.transport.is_reading():
+                    await asyncio.sleep(0.01)
+            waiting = len(client.inbox)
+            assert MOST_WAITING < waiting < 2_000
+            assert [int(str(await client.recv()).split()[0]) for _ in range(2_000)] == list(range(2_000))
 
 
 async def test_what_is_said_after_the_goodbye_is_not_heard() -> None:
@@ -127,7 +115,7 @@ async def test_what_is_said_after_the_goodbye_is_not_heard() -> None:
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [
-        (text_frame(b"masked", b"abcd"), 1002),
+        (Frame(Opcode.TEXT, b"masked").serialize(mask=True), 1002),
         (b"\xc1\x01a", 1002),  # a bit of an extension nobody agreed on
         (b"\x80\x01a", 1002),  # goes on with what was never begun
         (b"\x01\x01a\x81\x01b", 1002),  # begins anew in the middle
