@@ -21,6 +21,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 
+from tests.postgres import postgres, postgres_module_url, postgres_url  # noqa: F401  (fixtures for everybody)
+
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 """Name of one of several processes that share the work, and the first one's environment and directory; else None."""
@@ -36,7 +38,7 @@ SHIELDED = {
     "CONSOLE_TLS_KEY": "",
     "CONSOLE_TLS_PORT": "0",
     "CONSOLE_TOKEN": "",
-    "DATABASE_URL": "",
+    "DATABASE_URL": os.environ.get("TESTS_DATABASE_URL", ""),  # tests run on a database of the kind it names
     "HOST": "",
     "OPENAI_API_KEY": "",
     "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
