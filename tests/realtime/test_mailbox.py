@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from realtime.mailbox import Mailbox
+from tests.waiting import PATIENCE
 
 
 class Reader:
@@ -60,7 +61,7 @@ async def test_the_end_wakes(mailbox: Mailbox[int]) -> None:
     reader = Reader(mailbox)
     await asyncio.sleep(0)
     asyncio.get_running_loop().call_soon(mailbox.close)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await reader.task
 
 
@@ -70,7 +71,7 @@ async def test_a_cancelled_reader_takes_nothing(mailbox: Mailbox[int]) -> None:
     await asyncio.sleep(0)
     first.cancel()
     asyncio.get_running_loop().call_soon(mailbox.put_nowait, 1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await mailbox.get() == 1
     assert first.cancelled()
 
