@@ -26,8 +26,10 @@ FLOORS = [
     {"console.courier"},
     {"console.writer_process"},
     {"console.writer", "console.gathering"},
+    {"console.quarantine"},
     {"console.admin", "console.batches", "console.reopening", "console.parcels"},
     {"console.models"},
+    {"console.columns"},
     {"console.settings", "console.static", "console.apps", "console.framing", "console.tls"}
     | {"console.threads", "console.news"},
     # ── Django ends here ──
