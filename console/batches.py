@@ -189,10 +189,14 @@ class Batch:
         return gone
 
 
+def traced(error: BaseException) -> str:
+    """What an error is and where it came from, for the log; without its own words, which may repeat a secret."""
+    return f"{type(error).__name__} at\n{''.join(traceback.format_tb(error.__traceback__))}"
+
+
 def report(session_id: str, seq: int, error: BaseException) -> None:
-    """Log why an entry could not be read or stored: where, but not the error's own words, which may repeat a secret."""
-    where = "".join(traceback.format_tb(error.__traceback__)[-3:])
-    log.error("entry %d of session %s is kept as raw text only: %s at\n%s", seq, session_id, type(error).__name__, where)
+    """Log that an entry could not be read or stored."""
+    log.error("entry %d of session %s is kept as raw text only: %s", seq, session_id, traced(error))
 
 
 def marked(why: str) -> str:

@@ -82,6 +82,11 @@ def facts(data: dict[str, Any]) -> str:
     return written
 
 
+def plain(value: Any) -> Any:
+    """A value that was read from JSON as every reader of JSON takes it: NaN and Infinity stand as words."""
+    return json.loads(json.dumps(value), parse_constant=str)
+
+
 def note(text_: str, data: dict[str, Any], mask: Callable[[str], str]) -> tuple[str, str]:
     """The columns ``text`` and ``data`` of an entry, masked; ``from_note`` gives back what was told.
 

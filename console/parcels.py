@@ -11,7 +11,6 @@ from typing import BinaryIO
 
 import msgspec
 from django.core.serializers.json import DjangoJSONEncoder
-
 from msgspec.structs import replace
 
 from console import columns

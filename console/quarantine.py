@@ -95,7 +95,7 @@ def _in_parts(store: Callable[[Sequence[Any]], None], rows: Sequence[Any], culpr
 def _insert_marked(cursor: CursorWrapper, row: Row, frame: tuple[str, bytes | None, int] | None, why: str) -> bool:
     """Insert an entry in the place of one that was refused: its raw text with a mark, else a note. Whether one was taken."""
     told = dict(zip(ENTRY_COLUMNS, row, strict=True))
-    bare = told | {name: "" for name in ("event_id", "response_id", "item_id", "text")} | {
+    bare = told | dict.fromkeys(("event_id", "response_id", "item_id", "text"), "") | {
         "type": told["kind"] if told["kind"] != "ev" else "", "level": "warning", "data": marked(f"storing: {why}"),
         "pair": None, "row": told["seq"], "audio_ms": 0.0, "added_us": None,
     }  # fmt: skip

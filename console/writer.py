@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,7 +11,7 @@ from typing import BinaryIO
 
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, connection, connections
 
-from console.batches import Batch
+from console.batches import Batch, traced
 from console.parcels import Late, Receipt, Told, parcels, signed
 from console.quarantine import Refused, is_about_a_value, write_apart
 from console.reopening import reopened
@@ -92,7 +91,7 @@ class Writer:
         while True:
             try:
                 work()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (of what kind it is decides what helps)
                 if is_about_a_value(error):
                     return error
                 self._tell(Receipt(list(sessions), done=False, trouble=explain(error)))
@@ -124,11 +123,6 @@ def explain(error: Exception) -> str:
     if "readonly" in text or "read-only" in text:
         return "the database cannot be written to (read-only)"
     return f"the database said: {' '.join(text.split())[:LONGEST_SAID]}"
-
-
-def traced(error: BaseException) -> str:
-    """Where an error came from, for the log; without its own words, which may hold a value."""
-    return f"{type(error).__name__} at\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
 class Alone(Exception):

@@ -113,16 +113,16 @@ class RelayRunner(SessionRunner):
             self._dialled.set()
         await super().flush()
 
-    async def close(self, code: int = 1000) -> None:
+    async def close(self, code: int = 1000, reason: str = "") -> None:
         """End the session from here: both sides are told."""
-        self.goodbye = self.goodbye or Goodbye(code, _REASONS.get(code, ""))
+        self.goodbye = self.goodbye or Goodbye(code, reason or _REASONS.get(code, ""))
         if self._dialling is not None and self.upstream is None:
             self.protocol.closing()
             self._dialling.cancel()
             return
         if self._delivering:
             await self.client.abort()  # it does not read: no goodbye would reach it
-        await super().close(code)
+        await super().close(code, reason)
 
     async def end(self, end: End, code: int) -> None:
         """End the session because of a limit or a policy; the client gets an ``error`` event first."""

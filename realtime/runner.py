@@ -25,6 +25,8 @@ CLOSE_TIMEOUT = 5.0
 """Seconds to wait for a goodbye to be answered."""
 GOING, RESTART = 1001, 1012
 """Close codes: of an end that goes away, and of a service that will be back soon (RFC 6455 7.4.1 and its registry)."""
+FAILED = 1011
+"""Close code of an end because this side met a condition in which it cannot go on (RFC 6455 7.4.1)."""
 PROTOCOL_CLOSES = {1002, 1003, 1007, 1009}
 """Close codes that say a frame was refused as such (RFC 6455 section 7.4.1)."""
 
@@ -125,20 +127,23 @@ class SessionRunner:
                 self._finish(self._by, self.upstream.close_code, self.upstream.close_reason)
                 await self.upstream.close()
 
-    async def close(self, code: int = 1000) -> None:
+    async def close(self, code: int = 1000, reason: str = "") -> None:
         """Say goodbye and wait until the session is over. Nothing recorded is lost; safe to call twice.
 
-        ``code`` is why, in WebSocket's terms: RESTART when the console stops.
+        ``code`` is why, in WebSocket's terms: RESTART when the console stops, FAILED when it cannot go on, with the
+        ``reason`` in a sentence.
         """
         if self.protocol.state is CLOSED:
             return
         self._by = "console"
         self.protocol.closing()
         self.note("state", "Closing.", {"state": "closing"})
+        if code == FAILED:
+            self.note("problem", reason, {})
         if self.upstream is not None:
             try:
                 async with asyncio.timeout(CLOSE_TIMEOUT):
-                    await self.upstream.close(GOING if code == RESTART else 1000)
+                    await self.upstream.close({RESTART: GOING, FAILED: FAILED}.get(code, 1000), reason)
                     await self._ended.wait()
             except TimeoutError:
                 log.info("the API did not answer the close within %s s", CLOSE_TIMEOUT)

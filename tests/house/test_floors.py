@@ -11,6 +11,7 @@ FLOORS = [
     {"console.management"},
     {"console.asgi", "console.urls", "console.server"},
     {"console.doors", "console.views", "console.lifespan"},
+    {"console.outages"},
     {"console.panes"},
     {"console.watch", "console.page"},
     {"console.moments"},
