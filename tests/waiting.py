@@ -8,25 +8,32 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-LONG = 60.0
+PATIENCE = 60.0
 """Seconds that a thing may take which takes none on a quiet machine: the bound of every wait, long enough with busy loops beside it."""
 
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], what: str, within: float = LONG, every: float = 0.01) -> T:
+def eventually(
+    condition: Callable[[], T],
+    what: str,
+    within: float = PATIENCE,
+    every: float = 0.01,
+    sleep: Callable[[float], object] = time.sleep,
+) -> T:
     """Return the first true value of ``condition``, asked every ``every`` seconds.
 
+    ``sleep``: waits so many seconds, where something else must go on meanwhile (a browser's page).
     Raises AssertionError, which names ``what`` was waited for and the last value, after ``within`` seconds.
     """
     deadline = time.monotonic() + within
     while not (value := condition()):
         assert time.monotonic() < deadline, f"{what}: not within {within:g} s, but {value!r}"
-        time.sleep(every)
+        sleep(every)
     return value
 
 
-async def soon(condition: Callable[[], T | Awaitable[T]], what: str, within: float = LONG, every: float = 0.01) -> T:
+async def soon(condition: Callable[[], T | Awaitable[T]], what: str, within: float = PATIENCE, every: float = 0.01) -> T:
     """Return the first true value of ``condition``, which may be a coroutine function; the loop runs meanwhile.
 
     Raises AssertionError, which names ``what`` was waited for and the last value, after ``within`` seconds.
