@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -17,6 +16,7 @@ from console import columns
 from console.models import Entry, Frame, Session
 from realtime import lines, masking
 from realtime import timeline as engine
+from realtime.errors import traced
 
 log = logging.getLogger(__name__)
 
@@ -187,11 +187,6 @@ class Batch:
         for session_id in gone:
             del self.sessions[session_id]
         return gone
-
-
-def traced(error: BaseException) -> str:
-    """What an error is and where it came from, for the log; without its own words, which may repeat a secret."""
-    return f"{type(error).__name__} at\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
 def report(session_id: str, seq: int, error: BaseException) -> None:

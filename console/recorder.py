@@ -12,12 +12,13 @@ from functools import partial
 from math import inf
 from time import monotonic, sleep
 
-from console.batches import BATCH_ROWS, traced
+from console.batches import BATCH_ROWS
 from console.courier import Courier
 from console.gathering import Gathering, weight
 from console.parcels import Late, Receipt, Told
 from console.threads import breathe, give_way
 from realtime import timeline as engine
+from realtime.errors import traced
 
 log = logging.getLogger(__name__)
 

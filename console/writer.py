@@ -11,12 +11,13 @@ from typing import BinaryIO
 
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, connection, connections
 
-from console.batches import Batch, traced
+from console.batches import Batch
 from console.parcels import Late, Receipt, Told, parcels, signed
 from console.quarantine import Refused, is_about_a_value, write_apart
 from console.reopening import reopened
 from realtime import masking
 from realtime import timeline as engine
+from realtime.errors import traced
 
 RETRY_FIRST, RETRY_MOST = 0.25, 2.0
 """Seconds between tries while the database is locked or the disk is full."""

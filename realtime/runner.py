@@ -13,7 +13,7 @@ from realtime import dialects, tools
 from realtime.audio import SPEECH
 from realtime.calls import Call
 from realtime.dialects import Dialect
-from realtime.errors import NotConnected, RemoteError, ToolError
+from realtime.errors import NotConnected, RemoteError, ToolError, traced
 from realtime.events import Event, parse
 from realtime.protocol import CLOSED, Outgoing, Played, RealtimeProtocol
 from realtime.timeline import Entry, Timeline
@@ -169,6 +169,26 @@ class SessionRunner:
         raw = message if isinstance(message, str) else message.decode("latin-1")
         event = parse(raw)
         self.tap.record(self.timeline.event(event, "received", "api"))
+        self.heed(self.follow_as_told, event)
+
+    def heed(self, follow: Callable[[Event], object], event: Event, recorded: bool = True) -> None:
+        """Let a frame have an effect here. A frame that makes that fail is noted, and the session goes on.
+
+        ``recorded``: whether it is on the timeline already, and not to come next.
+        """
+        try:
+            follow(event)
+        except Exception as error:  # noqa: BLE001  (whatever a frame holds, it ends no session)
+            self.misread(error, recorded)
+
+    def misread(self, error: Exception, recorded: bool = True) -> None:
+        """Note that a frame could not be followed: the last one on the timeline, or the one behind the note."""
+        log.error("a frame could not be followed: %s", traced(error))
+        seq = self.timeline.last_seq + (0 if recorded else 2)
+        self.note("problem", f"The console could not follow the frame of row {seq} ({type(error).__name__}).", {"seq": seq})
+
+    def follow_as_told(self, event: Event) -> None:
+        """Let a frame of the API have its effects, in whichever dialect it is."""
         for told in self.in_ga(event):
             self.follow(told)
 
