@@ -106,7 +106,7 @@ def from_note(text_: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if not isinstance(kept := data.get(EXACT), str):
         return text_, data
     try:
-        told = events.load(kept)
+        told = plain(events.load(kept))
         return str(told["text"]), dict(told["data"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return text_, data  # somebody else's key of that name

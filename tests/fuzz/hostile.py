@@ -95,7 +95,8 @@ def _stream(chance: random.Random) -> str:
     """A delta, which is folded into its stream's row."""
     type_ = chance.choice(("response.output_text.delta", "response.output_audio.delta", "input_audio_buffer.append"))
     sound = chance.choice(("AAAA", "AA==", "A", "-_", "\\u0041AAA", "", "AAA\\u0000", "é"))
-    return f'{{"type":"{type_}","item_id":"{chance.choice(STRINGS)}","content_index":{chance.choice(NUMBERS)},"delta":"{sound}","audio":"{sound}"}}'
+    item, index = chance.choice(STRINGS), chance.choice(NUMBERS)
+    return f'{{"type":"{type_}","item_id":"{item}","content_index":{index},"delta":"{sound}","audio":"{sound}"}}'
 
 
 def _told(chance: random.Random) -> str:
@@ -114,7 +115,8 @@ def _deep(chance: random.Random) -> str:
 def _torn(chance: random.Random) -> str:
     """Half of an event, or what is none at all."""
     raw = _event(chance)
-    return chance.choice((raw[: chance.randrange(len(raw))], "", "null", "[1]", "\x00", '"' * 3, "{" * 300, raw + "\x00", f" {raw}\n", "NaN"))
+    half = raw[: chance.randrange(len(raw))]
+    return chance.choice((half, "", "null", "[1]", "\x00", '"' * 3, "{" * 300, raw + "\x00", f" {raw}\n", "NaN"))
 
 
 def _secret(chance: random.Random) -> str:

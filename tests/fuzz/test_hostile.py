@@ -83,9 +83,9 @@ async def relayed(console: Console, api: Api, page: httpx.AsyncClient, seed: int
             await asyncio.gather(say(program, client_says), say(talk, api_says), compose(page, session_id, seed + 2))
             await asyncio.gather(say(program, [LAST]), say(talk, [LAST]))
     rows = await log(console, session_id)
-    assert_same(stored(rows, "sent", "client"), client_says + [LAST], "sent by the client", of="app", rows=rows)
+    assert_same(stored(rows, "sent", "client"), [*client_says, LAST], "sent by the client", of="app", rows=rows)
     assert_same(stored(rows, "sent", "upstream"), heard, "received by the API")
-    assert_same(stored(rows, "received", "upstream"), api_says + [LAST], "sent by the API")
+    assert_same(stored(rows, "received", "upstream"), [*api_says, LAST], "sent by the API")
     assert_same(stored(rows, "received", "client"), got, "received by the client")
     assert rows[-1]["by"] == "client"
     await shown(page, session_id, rows)
@@ -103,7 +103,7 @@ async def own(api: Api, page: httpx.AsyncClient, seed: int) -> None:
         await until_told(page, session_id, LAST)
         await page.post(f"sessions/{session_id}/disconnect", data=token(page))
     rows = [json.loads(line) for line in (await finished(page, session_id)).split("\n") if line]
-    assert_same(stored(rows, "received", "upstream"), api_says + [LAST], "sent by the API")
+    assert_same(stored(rows, "received", "upstream"), [*api_says, LAST], "sent by the API")
     assert_same(stored(rows, "sent", "upstream"), heard, "received by the API")
     assert rows[-1]["by"] == "console"
     await shown(page, session_id, rows)

@@ -32,7 +32,7 @@ FLOORS = [
     {"console.models"},
     {"console.columns"},
     {"console.settings", "console.static", "console.apps", "console.framing", "console.tls"}
-    | {"console.threads", "console.news"},
+    | {"console.threads", "console.news", "console.converters"},
     # ── Django ends here ──
     {"realtime.pytest_plugin"},
     {"realtime.simulator", "realtime.testing"},
