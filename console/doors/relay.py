@@ -201,6 +201,12 @@ def asked_by(scope: dict[str, Any], headers: dict[str, str], rest: str) -> relay
     )
 
 
+async def nothing(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Refuse a socket of an address at which there is none."""
+    await receive()  # the connect
+    await refuse(send, Denied(404, "There is nothing at this address.", "not_found"))
+
+
 async def refuse(send: Any, denied: Denied) -> None:
     """Answer the handshake with an HTTP error in the API's shape, before any WebSocket opens."""
     body = json.dumps(denied.body).encode()
