@@ -55,6 +55,8 @@ class Denied:
         return {"error": {"message": self.message, "type": self.type, "param": None, "code": self.code}}
 
 
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""A control character other than the tab. What came with one cannot travel on: it would end a header or the handshake."""
 UNAUTHORISED = "Give a key: Authorization: Bearer KEY, api-key: KEY, or the subprotocol openai-insecure-api-key.KEY."
 
 
@@ -67,6 +69,8 @@ async def admit(scope: Mapping[str, Any], provider_name: str = "") -> Admitted |
     if refusal := _strange(headers):
         return refusal
     key = key_of(scope, headers)
+    if CONTROL.search(key):
+        return Denied(400, "The key holds a control character, which no key can.", "invalid_key")
     named = provider_name or (found["provider"] if (found := VIA.match(scope["path"])) else "")
     known = providers()
     if named and named not in known:
@@ -126,7 +130,10 @@ def _without_key(scope: Mapping[str, Any], headers: Mapping[str, str], provider:
 
 
 def _strange(headers: Mapping[str, str]) -> Denied | None:
-    """A host that is not ours (a name a foreign page has pointed here), or an origin that is not welcome."""
+    """A header that is none, a host that is not ours (a name a foreign page has pointed here), or an origin that is not welcome."""
+    if odd := next((name for name, value in headers.items() if CONTROL.search(name) or CONTROL.search(value)), ""):
+        said = f"The header {CONTROL.sub('?', odd)} holds a control character, which no header can (RFC 9110 section 5.5)."
+        return Denied(400, said, "invalid_header")
     domain, _ = split_domain_port(headers.get("host", ""))
     if not domain or not validate_host(domain, settings.ALLOWED_HOSTS):
         return Denied(403, "This console does not serve that host name (CONSOLE_ALLOWED_HOSTS).", "host_not_allowed")

@@ -9,14 +9,15 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 from channels.sessions import CookieMiddleware
 from django.core.asgi import get_asgi_application
-from django.urls import path
+from django.urls import path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 http = get_asgi_application()  # first: it makes Django ready for the imports below
 
+from console import converters  # noqa: E402, F401  (makes <session:…> known)
 from console.access import TokenDoor  # noqa: E402
 from console.doors.audio import audio  # noqa: E402
-from console.doors.relay import relay  # noqa: E402
+from console.doors.relay import nothing, relay  # noqa: E402
 from console.doors.sessions import SessionsConsumer  # noqa: E402
 from console.doors.timeline import TimelineConsumer  # noqa: E402
 from console.lifespan import lifespan  # noqa: E402
@@ -28,8 +29,9 @@ pages = AllowedHostsOriginValidator(
             URLRouter(
                 [
                     path("ws/rail", SessionsConsumer.as_asgi()),
-                    path("ws/sessions/<session_id>/timeline", TimelineConsumer.as_asgi()),
-                    path("ws/sessions/<session_id>/audio", audio),
+                    path("ws/sessions/<session:session_id>/timeline", TimelineConsumer.as_asgi()),
+                    path("ws/sessions/<session:session_id>/audio", audio),
+                    re_path("", nothing),
                 ]
             )
         )

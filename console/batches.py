@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
+from console import columns
 from console.models import Entry, Frame, Session
-from realtime import audio, lines, masking
+from realtime import lines, masking
 from realtime import timeline as engine
+from realtime.errors import traced
 
-_encode = DjangoJSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+log = logging.getLogger(__name__)
 
+Row = list[Any]
+"""Values of an entry's columns, in the order of ENTRY_COLUMNS."""
+Made = tuple[Row, tuple[str, bytes | None, int] | None, engine.Fold]
+"""An entry's row, the columns of its frame, and its fold."""
+UNREAD_NOTE = "The console had something to note here that could not be stored; its log has the details."
+ENDED_BY = ("client", "server", "console")
 BATCH_ROWS = 500
 """Entries of one transaction."""
 ENTRY_COLUMNS = (
@@ -27,7 +34,7 @@ ENTRY_COLUMNS = (
     "fold_audio_ms", "fold_last_us", "fold_gap_us",
 )  # fmt: skip
 FRAME_COLUMNS = ("entry_id", "text", "audio", "at")
-ID, SESSION, ADDED = (ENTRY_COLUMNS.index(column) for column in ("id", "session_id", "added_us"))
+ID, SESSION, SEQ, LEVEL, TEXT, ADDED = map(ENTRY_COLUMNS.index, ("id", "session_id", "seq", "level", "text", "added_us"))
 FOLD_COLUMNS = ENTRY_COLUMNS[ENTRY_COLUMNS.index("fold_last") :]
 
 
@@ -65,6 +72,15 @@ class Summary:
     changes: dict[str, Any] = field(default_factory=dict)
     """Columns to set: status, model, how it closed."""
 
+    def apply(self, session_id: str) -> None:
+        """Set these columns."""
+        if not self.changes:
+            return
+        sessions = Session.objects.filter(pk=session_id)
+        if self.changes.get("status", Session.CLOSED) != Session.CLOSED:
+            sessions = sessions.live()  # what was closed meanwhile, as a console that was killed left it, stays so
+        sessions.update(**self.changes)
+
 
 class Batch:
     """Entries on their way into the database, as rows; sessions may be mixed."""
@@ -92,88 +108,69 @@ class Batch:
         return {session_id for session_id, _ in self.heads}
 
     def add(self, session_id: str, entry: engine.Entry, folder: engine.Folder) -> None:
-        """Make an entry's rows: secrets masked, sound taken out as bytes, folded into its row."""
-        seq, event, data, text = entry.seq, entry.event, entry.data, entry.text
-        event_id = response_id = item_id = ""
-        size, parts = 0, None
-        if text:
-            text, _ = masking.mask(text, "")  # the other side may repeat a key, also in its goodbye
-        if event is not None:
-            type_, size = event.type, event.size
-            event_id, response_id, item_id = event.event_id[:512], event.response_id[:128], event.item_id[:128]
-            raw, masked = masking.mask(event.raw, type_)
-            if masked:
-                data = {**data, "masked": True}
-            parts = audio.split(raw, type_)
-        else:
-            type_ = entry.type
-        fold, audio_ms = folder.take(entry, len(parts.audio) if parts is not None and parts.at >= 0 else None)
-        level = lines.level(entry)
-        row = [
-            None, session_id, seq, entry.t_us, entry.kind, entry.direction, entry.leg, entry.origin, type_[:128], level,
-            event_id, response_id, item_id, text, _facts(data) if data else "{}", entry.pair, fold.head, size, audio_ms, None,
-            seq, 1, 0, 0.0, 0, 0,
-        ]  # fmt: skip
-        if parts is not None:
-            self.frames.append((row, parts.text, parts.audio or None, parts.at))
+        """Make an entry's rows: secrets masked, sound taken out as bytes, folded into its row.
+
+        Never raises for what an entry holds: one that cannot be read is kept as raw text, with a mark that says so.
+        """
+        try:
+            made = _made(session_id, entry, folder)
+        except Exception as error:  # noqa: BLE001  (whatever it is, it must not cost the other entries of the batch)
+            report(session_id, entry.seq, error)
+            made = _unread(session_id, entry, error)
+        row, frame, fold = made
+        if frame is not None:
+            self.frames.append((row, *frame))
         if entry.transit is not None:
             self.relayed.append((row, entry.transit))
         key = (session_id, fold.head)
-        if fold.head == seq:
+        if fold.head == entry.seq:
             self.heads[key] = (row, fold)
         elif key not in self.heads:
             self.folds[key] = fold
         self.entries.append(row)
-        self._summarise(session_id, entry, text, level)
+        self._summarise(session_id, entry, row)
 
-    def _summarise(self, session_id: str, entry: engine.Entry, text: str, level: str) -> None:
+    def _summarise(self, session_id: str, entry: engine.Entry, row: Row) -> None:
         summary = self.sessions.get(session_id)
         if summary is None:
             summary = self.sessions[session_id] = Summary()
-        summary.errors += level == "error"
+        summary.errors += row[LEVEL] == "error"
         summary.last_seq, summary.t_us = entry.seq, entry.t_us
-        if entry.event is not None:
-            summary.events += 1
-            if entry.event.type in ("session.created", "session.updated"):
-                session = entry.event.data.get("session")
-                model = session.get("model") if isinstance(session, dict) else None
-                if isinstance(model, str):
-                    summary.changes["model"] = model[:128]
-        elif entry.kind == "close":
-            data = entry.data
-            summary.changes |= {
-                "status": Session.CLOSED, "close_by": data.get("by") or "", "close_code": data.get("code"),
-                "close_reason": text, "ended_at": timezone.now(),
-            }  # fmt: skip
-        elif entry.note == "dialect" and isinstance(entry.data.get("dialect"), str):
-            summary.changes["dialect"] = entry.data["dialect"]
-        elif entry.note == "state" and entry.data.get("state") in ("connecting", "ready", "closing"):
-            summary.changes["status"] = entry.data["state"]
+        summary.events += entry.event is not None
+        try:
+            summary.changes |= _changes(entry, row)
+        except Exception as error:  # noqa: BLE001  (the columns of a session can be made again from its entries)
+            report(session_id, entry.seq, error)
 
     def write(self) -> None:
         """Store everything in one transaction. Raises DatabaseError; then nothing of it is stored."""
+        self.complete()
+        with transaction.atomic(), connection.cursor() as cursor:
+            self.number(cursor)
+            cursor.executemany(INSERT_ENTRY, self.entries)
+            cursor.executemany(INSERT_FRAME, sorted((row[ID], text, sound, at) for row, text, sound, at in self.frames))
+            for sql, rows in self.updates():
+                cursor.executemany(sql, rows)
+            for session_id, summary in self.sessions.items():
+                summary.apply(session_id)
+
+    def complete(self) -> None:
+        """Fill in what may have changed since the rows were made, and put them in the order in which they are written."""
         for row, transit in self.relayed:
-            row[ADDED] = transit.added_us
+            row[ADDED] = columns.within(transit.added_us)
         for row, fold in self.heads.values():
             row[-len(FOLD_COLUMNS) :] = _fold_values(fold)
         self.entries.sort(key=itemgetter(SESSION))  # session by session is a third less to write
-        with transaction.atomic(), connection.cursor() as cursor:
-            self._number(cursor)
-            cursor.executemany(INSERT_ENTRY, self.entries)
-            cursor.executemany(INSERT_FRAME, sorted((row[ID], text, sound, at) for row, text, sound, at in self.frames))
-            cursor.executemany(UPDATE_FOLD, [(*_fold_values(fold), *key) for key, fold in self.folds.items()])
-            cursor.executemany(UPDATE_ADDED, self.late)
-            cursor.executemany(
-                UPDATE_SESSION, [(s.events, s.errors, s.last_seq, s.t_us, key) for key, s in self.sessions.items()]
-            )
-            for session_id, summary in self.sessions.items():
-                if summary.changes:
-                    sessions = Session.objects.filter(pk=session_id)
-                    if summary.changes.get("status", Session.CLOSED) != Session.CLOSED:
-                        sessions = sessions.live()  # what was closed meanwhile, as a console that was killed left it, stays so
-                    sessions.update(**summary.changes)
 
-    def _number(self, cursor: CursorWrapper) -> None:
+    def updates(self) -> list[tuple[str, list[tuple[Any, ...]]]]:
+        """What changes in rows stored before: each statement, and what it is executed with."""
+        return [
+            (UPDATE_FOLD, [(*_fold_values(fold), *key) for key, fold in self.folds.items()]),
+            (UPDATE_ADDED, [(columns.within(added), session_id, seq) for added, session_id, seq in self.late]),
+            (UPDATE_SESSION, [(s.events, s.errors, s.last_seq, s.t_us, key) for key, s in self.sessions.items()]),
+        ]
+
+    def number(self, cursor: CursorWrapper) -> None:
         """Give the entries their keys, which follow the last one stored: so rows are appended, entries as frames."""
         if connection.vendor == "postgresql":
             cursor.execute(ALONE)
@@ -192,11 +189,94 @@ class Batch:
         return gone
 
 
+def report(session_id: str, seq: int, error: BaseException) -> None:
+    """Log that an entry could not be read or stored."""
+    log.error("entry %d of session %s is kept as raw text only: %s", seq, session_id, traced(error))
+
+
+def marked(why: str) -> str:
+    """The facts of an entry that is kept as raw text only, as JSON."""
+    return columns.facts({columns.UNSTORABLE: why})
+
+
 def _fold_values(fold: engine.Fold) -> tuple[Any, ...]:
     return (fold.last, fold.count, fold.size, fold.audio_ms, fold.last_us, fold.gap_us)
 
 
-def _facts(data: dict[str, Any]) -> str:
-    """A note's facts as JSON text. What a model calls a number may be none that JSON has: it stands as a word."""
-    text, _ = masking.mask(_encode(data), "")
-    return _encode(json.loads(text, parse_constant=str)) if "NaN" in text or "Infinity" in text else text
+def _mask(text: str) -> str:
+    return masking.mask(text, "")[0]
+
+
+def _cut(value: str, most: int) -> str:
+    """Text as a column of so many characters holds it."""
+    return columns.text(value[:most])
+
+
+def _made(session_id: str, entry: engine.Entry, folder: engine.Folder) -> Made:
+    """An entry's row, its frame's columns and its fold. Raises whatever reading it raises; nothing is folded then."""
+    event, data, frame = entry.event, entry.data, None
+    event_id = response_id = item_id = ""
+    if event is not None:
+        event_id, response_id, item_id = _cut(event.event_id, 512), _cut(event.response_id, 128), _cut(event.item_id, 128)
+        raw, masked = masking.mask(event.raw, event.type)
+        if masked:
+            data = {**data, "masked": True}
+        frame = columns.split_frame(raw, event.type)
+    # The other side may repeat a key, also in its goodbye.
+    text, facts = columns.note(entry.text, data, _mask) if entry.text or data else ("", "{}")
+    level = lines.level(entry)
+    sound = len(frame[1] or b"") if frame is not None and frame[2] >= 0 else None
+    fold, audio_ms = folder.take(entry, sound)
+    row = [
+        None, session_id, entry.seq, entry.t_us, entry.kind, entry.direction, entry.leg, entry.origin, _cut(entry.type, 128),
+        level, event_id, response_id, item_id, text, facts, entry.pair, fold.head, entry.size, audio_ms, None,
+        entry.seq, 1, 0, 0.0, 0, 0,
+    ]  # fmt: skip
+    return row, frame, fold
+
+
+def _unread(session_id: str, entry: engine.Entry, error: Exception) -> Made:
+    """The same of an entry that could not be read: a row of its own with a mark, and the raw text."""
+    frame = None
+    if entry.event is not None:
+        frame = columns.split_frame(_masked_somehow(entry.event.raw), "")
+    fold = engine.Fold(entry.seq, entry.t_us, entry.t_us, entry.seq, size=entry.size)
+    text = UNREAD_NOTE if entry.kind == "note" else ""
+    row = [
+        None, session_id, entry.seq, entry.t_us, entry.kind, entry.direction, entry.leg, entry.origin, _cut(entry.type, 128),
+        "warning", "", "", "", text, marked(f"reading: {type(error).__name__}"), entry.pair, entry.seq, entry.size, 0.0, None,
+        entry.seq, 1, 0, 0.0, 0, 0,
+    ]  # fmt: skip
+    return row, frame, fold
+
+
+def _masked_somehow(raw: str) -> str:
+    """A frame's text masked; where even that fails, without what may hold a secret."""
+    try:
+        return _mask(raw)
+    except Exception:  # noqa: BLE001  (a key must not be stored for that)
+        return masking.MASK if masking.may_hold_secrets(raw) else raw
+
+
+def _changes(entry: engine.Entry, row: Row) -> dict[str, Any]:
+    """Columns of its session that an entry sets."""
+    data = entry.data
+    if entry.event is not None:
+        if entry.event.type in ("session.created", "session.updated"):
+            session = entry.event.data.get("session")
+            model = session.get("model") if isinstance(session, dict) else None
+            if isinstance(model, str):
+                return {"model": _cut(model, 128)}
+    elif entry.kind == "close":
+        code = data.get("code")
+        code = code if type(code) is int and abs(code) <= columns.LARGEST else None
+        by = data.get("by")
+        return {
+            "status": Session.CLOSED, "close_by": by if by in ENDED_BY else "", "close_code": code,
+            "close_reason": row[TEXT], "ended_at": timezone.now(),
+        }  # fmt: skip
+    elif entry.note == "dialect" and data.get("dialect") in ("ga", "beta"):
+        return {"dialect": data["dialect"]}
+    elif entry.note == "state" and data.get("state") in ("connecting", "ready", "closing"):
+        return {"status": data["state"]}
+    return {}

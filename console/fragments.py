@@ -9,6 +9,7 @@ from typing import Any
 
 from django.template.loader import render_to_string
 
+from console.columns import UNSTORABLE
 from console.models import Entry, Session
 from console.providers import providers
 from console.rail import failed
@@ -77,11 +78,13 @@ def marks(entry: Entry, relayed: bool) -> list[Mark]:
     if relayed and entry.kind == "ev" and entry.origin in OWN:
         found.append(Mark("origin", OWN[entry.origin], "Not the client's: the console put this into the session"))
     if by := entry.data.get("withheld"):
-        found.append(Mark("withheld", f"withheld: {by}", WITHHELD.get(by, "The client does not get it.")))
+        found.append(Mark("withheld", f"withheld: {by}", WITHHELD.get(str(by), "The client does not get it.")))
     if refused := entry.data.get("refused"):
         found.append(Mark("refused", f"refused: {refused}", "The policy of the client's relay key does not let it pass."))
-    if (size := entry.data.get("binary")) is not None:
+    if type(size := entry.data.get("binary")) is int and size >= 0:
         found.append(Mark("binary", f"binary {lines.size(size)}", "It travelled as a binary frame."))
+    if why := entry.data.get(UNSTORABLE):
+        found.append(Mark("unstorable", "raw text only", f"The console failed at this entry ({why}): what it means is not known here."))
     return found
 
 
@@ -225,8 +228,13 @@ def panels(session: Session, expires_at: int | None, trouble: str) -> dict[str, 
         "state": state(session, expires_at),
         "connect": _connect(session, view),
         "ended": render_to_string("console/_ended.html", view),
-        "trouble": render_to_string("console/_trouble.html", {"trouble": trouble, "oob": True}),
+        "trouble": trouble_panel(trouble),
     }
+
+
+def trouble_panel(trouble: str) -> str:
+    """What is wrong with recording, if anything is."""
+    return render_to_string("console/_trouble.html", {"trouble": trouble, "oob": True})
 
 
 def state(session: Session, expires_at: int | None) -> str:

@@ -39,10 +39,10 @@ class Packed:
 
     def take(self, told: Sequence[Told]) -> None:
         """Pack a few entries."""
+        self.parcels.append(packed(told))  # first: what fails is not counted
         self.rows += len(told)
         self.size += sum(weight(what) for _, what in told)
         self.sessions.update(session_id for session_id, _ in told)
-        self.parcels.append(packed(told))
 
 
 class Gathering:

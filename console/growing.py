@@ -10,9 +10,10 @@ from typing import Any
 
 from django.db import connection
 
+from console.columns import join_frame
 from console.models import Entry, Frame, Session
 from realtime import timeline
-from realtime.audio import AUDIO_FIELDS, join
+from realtime.audio import AUDIO_FIELDS
 from realtime.events import Event, parse
 from realtime.timeline import OPEN_FOLDS, is_stream
 
@@ -66,7 +67,7 @@ def raws_of(entries: Iterable[Entry]) -> dict[int, str]:
     """The frames of these entries by ``seq``, but for sound: of that nothing is read."""
     seqs = {e.id: e.seq for e in entries if e.kind == "ev" and e.type not in AUDIO_FIELDS}
     found = _several(_FRAMES, [], list(seqs))
-    return {seqs[id_]: join(text, bytes(audio or b""), at) for id_, text, audio, at in found}
+    return {seqs[id_]: join_frame(text, audio, at) for id_, text, audio, at in found}
 
 
 def bare(entry: Entry) -> timeline.Entry:

@@ -34,8 +34,8 @@ async def startup() -> None:
         news.tell((*session_ids, RAIL))
 
     def overflow(session_ids: set[str]) -> None:
-        log.error("closing %d sessions: nothing more can be recorded", len(session_ids))
-        asyncio.run_coroutine_threadsafe(live.stop_all(session_ids), loop)
+        log.error("closing %d sessions, for recording failed: %s", len(session_ids), recorder.trouble)
+        asyncio.run_coroutine_threadsafe(live.give_up(session_ids), loop)
 
     recorder.nudge, recorder.shown, recorder.overflow = nudge, news.topics, overflow
     recorder.start()

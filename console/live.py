@@ -13,18 +13,22 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from console.models import Session
 from console.recorder import recorder
 from console.threads import give_way
+from console.writer import explain
 from realtime import tools, upstream
 from realtime.protocol import CLOSED
-from realtime.runner import RESTART, SessionRunner
+from realtime.runner import FAILED, RESTART, SessionRunner
 from realtime.upstream import Provider
 
 log = logging.getLogger(__name__)
+
+RECORDING_FAILED = "recording failed: the console can no longer store what happens"
+"""Why a session was closed, in a close frame (123 bytes at most) and on its timeline."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,6 +37,10 @@ READERS = ThreadPoolExecutor(max_workers=3, thread_name_prefix="reader", initial
 """Database work of doors and live sessions. Never Channels' own thread: all its consumers would wait for it."""
 
 _running: dict[str, tuple[SessionRunner, asyncio.Task[None]]] = {}
+
+
+class NotRecording(Exception):
+    """Raised when a session cannot begin because nothing could be recorded; ``str()`` is a sentence for a person."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +85,24 @@ def running() -> list[str]:
     return list(_running)
 
 
+async def create(**columns: Any) -> Session:
+    """Make a session's row. Raises NotRecording, with a sentence, while nothing could be recorded in it."""
+    if recorder.stopped:
+        raise NotRecording(recorder.stopped)
+    try:
+        return await in_reader(partial(Session.objects.create, status=Session.CONNECTING, started_at=timezone.now(), **columns))
+    except (DatabaseError, InterfaceError) as error:
+        log.error("no session could be made: %s", explain(error))
+        raise NotRecording(f"No session can be recorded: {explain(error)}.") from error
+
+
 async def start(what: Start) -> Session:
-    """Make a session and begin to dial. Returns at once; how it goes is told on its timeline."""
-    session = await in_reader(
-        Session.objects.create,
+    """Make a session and begin to dial. Returns at once; how it goes is told on its timeline. Raises NotRecording."""
+    session = await create(
         label=what.label[:200],
         provider=what.provider.name,
         model=what.model[:128],
         dialect=what.provider.dialect,
-        status=Session.CONNECTING,
-        started_at=timezone.now(),
     )
     memory: dict[str, str] = {}
     context = tools.ToolContext(
@@ -142,11 +158,11 @@ async def set_memory(runner: SessionRunner, key: str, value: str | None) -> None
     remember(runner, key, value, "page")
 
 
-async def stop(session_id: str, code: int = 1000) -> None:
+async def stop(session_id: str, code: int = 1000, reason: str = "") -> None:
     """Close a session and wait for its end; does nothing when it is not running here."""
     if running := _running.get(session_id):
         runner, task = running
-        await runner.close(code)
+        await runner.close(code, reason)
         if runner.protocol.state is not CLOSED:
             task.cancel()  # still dialling, or the API never answered the close
         with contextlib.suppress(asyncio.CancelledError):
@@ -154,9 +170,14 @@ async def stop(session_id: str, code: int = 1000) -> None:
 
 
 async def stop_all(session_ids: Iterable[str] | None = None) -> None:
-    """Close these sessions, without any named every one: for shutdown, and when they can be recorded no longer."""
+    """Close these sessions, without any named every one: the console stops."""
     chosen = running() if session_ids is None else session_ids
     await asyncio.gather(*(stop(session_id, RESTART) for session_id in chosen))
+
+
+async def give_up(session_ids: Iterable[str]) -> None:
+    """Close these sessions, of which nothing more can be recorded; both sides are told so."""
+    await asyncio.gather(*(stop(session_id, FAILED, RECORDING_FAILED) for session_id in session_ids))
 
 
 def mark_abandoned() -> int:

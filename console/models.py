@@ -12,7 +12,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Greatest
 
-from realtime import audio, filters, shapes, timeline
+from console import columns
+from realtime import filters, shapes, timeline
 from realtime.events import parse
 
 ALPHABET = string.digits + string.ascii_letters
@@ -73,6 +74,13 @@ class Session(models.Model):
 
     def __str__(self) -> str:
         return self.label or self.id
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save; names that a column cannot hold are cut, or stand-ins take their place."""
+        for field in self._meta.concrete_fields:
+            if isinstance(value := getattr(self, field.attname), str):
+                setattr(self, field.attname, columns.text(value)[: field.max_length])
+        super().save(*args, **kwargs)
 
     @property
     def is_live(self) -> bool:
@@ -182,6 +190,7 @@ def _sql(term: filters.Term) -> Q:
     condition = term.where()
     clause, payload = Q(), Q()
     for field, lookup, value in condition.any_of:
+        value = columns.text(value) if isinstance(value, str) else value  # as the column has it
         if field == "payload":
             payload |= Q(**{f"text__{lookup}": value})
         else:
@@ -246,6 +255,7 @@ class Entry(models.Model):
 
     def to_entry(self, raw: str = "") -> timeline.Entry:
         """The engine's entry again, given the frame's text."""
+        text, data = columns.from_note(self.text, self.data)
         return timeline.Entry(
             seq=self.seq,
             t_us=self.t_us,
@@ -255,8 +265,8 @@ class Entry(models.Model):
             origin=self.origin,  # type: ignore[arg-type]
             event=parse(raw) if self.kind == "ev" else None,
             note=self.type if self.kind == "note" else "",
-            text=self.text,
-            data=self.data,
+            text=text,
+            data=data,
             pair=self.pair,
             transit=timeline.Transit(self.added_us) if self.added_us is not None else None,
         )
@@ -289,7 +299,11 @@ class FrameQuerySet(models.QuerySet["Frame"]):
 
 
 class Frame(models.Model):
-    """A frame as it travelled: its text, with the sound taken out and kept as bytes; ``raw`` joins them again."""
+    """A frame as it travelled: its text, with the sound taken out and kept as bytes; ``raw`` joins them again.
+
+    ``at`` says where the sound stood in the text, -1 without sound. It is ``columns.WHOLE`` where the text holds what a
+    text column cannot: ``audio`` is then the whole frame, and ``text`` a stand-in that can be searched.
+    """
 
     entry = models.OneToOneField(Entry, primary_key=True, on_delete=models.CASCADE, related_name="+")
     text = models.TextField()
@@ -304,7 +318,12 @@ class Frame(models.Model):
     @property
     def raw(self) -> str:
         """The frame's text, byte for byte as it travelled (secrets masked)."""
-        return audio.join(self.text, bytes(self.audio or b""), self.at)
+        return columns.join_frame(self.text, self.audio, self.at)
+
+    @property
+    def sound(self) -> bytes:
+        """The sound that was taken out of the text; empty when there is none."""
+        return bytes(self.audio) if self.audio and self.at >= 0 else b""
 
     @property
     def event(self) -> Any:

@@ -35,7 +35,7 @@ def pane_of(entry: Entry) -> fragments.EventPane:
     if told.event is not None and told.event.about:
         sent = Entry.objects.of(entry.session_id).filter(direction="sent", event_id=told.event.about).first()
         answered = rows_of([sent])[0] if sent else None
-    data = told.event.data if told.event else entry.data
+    data = told.event.data if told.event else told.data
     return fragments.EventPane(
         session_id=entry.session_id,
         row=row,

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from math import inf
 from time import monotonic, sleep
@@ -18,6 +18,7 @@ from console.gathering import Gathering, weight
 from console.parcels import Late, Receipt, Told
 from console.threads import breathe, give_way
 from realtime import timeline as engine
+from realtime.errors import traced
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ SHOWN_MORE, SHOWN_MOST = 0.001, 0.06  # seconds more that a batch gathers for ea
 OTHER_MORE, OTHER_MOST = 0.005, 0.26  # the same where no page shows them: fewer and larger batches cost less
 FEW = 20  # sessions that run, up to which one batch for all of them costs less than two
 REST_AFTER = 50  # looks without an entry, one second of them, after which the thread sleeps until it is woken
+HELD_UP_FOR = 3.0  # seconds it may be held up before no new session begins: a lock of another program's is shorter
+FAIL_PAUSE = 0.5  # seconds between two tries when the recorder itself fails
 PENDING_LIMIT = 64 * 1024 * 1024  # bytes held in memory while the database cannot be written
 PARCEL_ROWS = 32  # entries packed in one go: 0.1 ms in which the loop does not have its turn
 BEHIND = 12 * 1024 * 1024  # bytes waiting to be written at which those who can wait should
@@ -40,8 +43,9 @@ class Recorder:
     sessions every 100 ms, or 300 ms if no page shows them; then ``nudge(ids)`` is called with the sessions that have
     more rows, none if rows only grew: who shows one that goes on looks by itself. ``shown()`` says which ones pages
     show. While the database cannot be written what was told is kept and tried again, and ``trouble`` says so; when
-    that becomes too much for memory ``overflow(ids)`` is called, whose duty is to close those sessions: none runs
-    unrecorded. Should the process itself end, another one takes over with what is not stored.
+    that lasts, ``stopped`` is the reason for which no new session may begin; when it becomes too much for memory
+    ``overflow(ids)`` is called, whose duty is to close those sessions: none runs unrecorded. Should the process itself
+    end, another one takes over with what is not stored.
     """
 
     def __init__(self) -> None:
@@ -67,6 +71,19 @@ class Recorder:
         """Which ones go into the first; all while they are few."""
         self._thread: threading.Thread | None = None
         self._told_overflow = False
+        self._hand: deque[tuple[Gathering, list[Told]]] = deque()
+        """What was taken from the queue and is in no batch yet."""
+        self._held_since = 0.0
+        """Since when recording is held up (``monotonic``); 0 while it is not."""
+        self._stop_by = 0.0
+        """When a stop gives up (``monotonic``)."""
+
+    @property
+    def stopped(self) -> str:
+        """Why a new session could not be recorded: a sentence; empty while recording goes on, or is held up for a moment."""
+        if not (since := self._held_since):
+            return ""
+        return self.trouble if monotonic() - since > HELD_UP_FOR or self.pending > PENDING_LIMIT else ""
 
     @property
     def pending(self) -> int:
@@ -103,14 +120,18 @@ class Recorder:
         if self._thread is None:
             self._stopping = False
             self._courier.begin()
-            self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-            self._thread.start()
+            self._begin()
+
+    def _begin(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Write what is left and end. Returns False when it could not be written in time."""
         thread, self._thread = self._thread, None
         if thread is None:
             return True
+        self._stop_by = monotonic() + timeout
         self._stopping = True
         self._wake.set()
         thread.join(timeout)
@@ -120,11 +141,19 @@ class Recorder:
         return not self.trouble and not self.pending
 
     def _run(self) -> None:
-        """Hand on what has come, until told to stop."""
-        give_way()
-        quiet = 0
+        """Hand on what has come, until told to stop. Should this thread end otherwise, another one takes its place."""
         try:
-            while not self._stopping or self._queue or any(self._batches):
+            give_way()
+            self._work()
+        except BaseException as error:  # noqa: BLE001  (also what is meant to end a thread: this one is needed)
+            self._fail(error)
+            if self._thread is threading.current_thread():
+                self._begin()
+
+    def _work(self) -> None:
+        quiet = 0
+        while not self._stopping or self._queue or self._hand or any(self._batches):
+            try:
                 if not self._stopping:
                     self._wait(quiet > REST_AFTER)
                 self._courier.revive()
@@ -132,11 +161,19 @@ class Recorder:
                 self._heed_pages()
                 self._pack()
                 self._send(all_=self._stopping)
-            self._courier.end()
-        except Exception:
-            log.exception("the recorder failed")
-            self.trouble = "Nothing is recorded any longer: the recorder failed, the console's log has the details."
-            self.overflow(set(self._open))
+            except Exception as error:  # noqa: BLE001  (nothing is lost by it: what was in hand is tried again)
+                self._fail(error)
+                if self._thread is None and not self._stop_by > monotonic():
+                    return
+            if self._held_since and not self.pending:
+                self._go_on()
+        self._courier.end()
+
+    def _fail(self, error: BaseException) -> None:
+        """Say that handing on has failed, and pause before it is tried again."""
+        log.error("the recorder failed: %s", traced(error))
+        self._suffer(f"the recorder itself failed ({type(error).__name__}); the console's log has the details")
+        sleep(FAIL_PAUSE)
 
     def _wait(self, rest: bool) -> None:
         """Wait until it is time to look; after a while in which nothing came, first until anything does."""
@@ -161,18 +198,28 @@ class Recorder:
     def _pack(self) -> None:
         """Pack what has come, a few entries at a time, as much as one transaction may hold."""
         queue, shown, (watched, others) = self._queue, self._shown, self._batches
-        while queue and not watched.full and not others.full:
-            told = [queue.popleft() for _ in range(min(len(queue), PARCEL_ROWS))]
-            for session_id, entry in told:
-                if isinstance(entry, engine.Entry):
-                    (self._open.discard if entry.kind == "close" else self._open.add)(session_id)
-            if shown is None:
-                watched.take(told, len(self._open))
-            else:
-                watched.take([one for one in told if one[0] in shown], len(self._open))
-                others.take([one for one in told if one[0] not in shown], len(self._open))
+        while (queue or self._hand) and not watched.full and not others.full:
+            if not self._hand:
+                self._take(shown)
+            while self._hand:
+                batch, told = self._hand[0]
+                batch.take(told, len(self._open))
+                self._hand.popleft()
             if queue:
                 breathe()
+
+    def _take(self, shown: frozenset[str] | None) -> None:
+        """Take a few entries from the queue, for one batch or the other."""
+        queue, (watched, others) = self._queue, self._batches
+        told = [queue.popleft() for _ in range(min(len(queue), PARCEL_ROWS))]
+        for session_id, entry in told:
+            if isinstance(entry, engine.Entry):
+                (self._open.discard if entry.kind == "close" else self._open.add)(session_id)
+        if shown is None:
+            self._hand.append((watched, told))
+        else:
+            self._hand.append((watched, [one for one in told if one[0] in shown]))
+            self._hand.append((others, [one for one in told if one[0] not in shown]))
 
     def _send(self, all_: bool = False) -> None:
         """Hand on what is whole, to be stored; with ``all_`` also what is not."""
@@ -190,15 +237,26 @@ class Recorder:
                 log.warning("sessions deleted while they were being recorded: %s", ", ".join(receipt.deleted))
             if receipt.trouble:
                 log.error("entries of %s could not be stored: %s", ", ".join(receipt.sessions), receipt.details)
-                self.trouble = f"Some of what happened could not be stored: {receipt.trouble}."
-                self.overflow(set(receipt.sessions))
+                self.trouble, self._held_since = f"Some of what happened could not be stored: {receipt.trouble}.", 0.0
+                self._call(self.overflow, receipt.sessions)
             elif self.trouble:
-                self.trouble, self._told_overflow = "", False
-                log.warning("recording goes on")
+                self._go_on()
         if receipt.sessions:
-            self.nudge(set(receipt.sessions if receipt.trouble else receipt.begun))
+            self._call(self.nudge, receipt.sessions if receipt.trouble else receipt.begun)
         if self.trouble or self.pending < BEHIND // 2:
             self._make_room()
+
+    def _go_on(self) -> None:
+        """Recording goes on after trouble."""
+        self.trouble, self._told_overflow, self._held_since = "", False, 0.0
+        log.warning("recording goes on")
+
+    def _call(self, told: Callable[[set[str]], None], sessions: Iterable[str]) -> None:
+        """Tell somebody of these sessions; what goes wrong there is not the recording's."""
+        try:
+            told(set(sessions))
+        except Exception as error:  # noqa: BLE001
+            log.error("what is recorded could not be told: %s", traced(error))
 
     def _make_room(self) -> None:
         while self._waiting:
@@ -211,9 +269,10 @@ class Recorder:
         if trouble != self.trouble:
             log.error("%s", trouble)
         self.trouble = trouble
+        self._held_since = self._held_since or monotonic()
         if self.pending > PENDING_LIMIT and not self._told_overflow:
             self._told_overflow = True
-            self.overflow(set(self._open))
+            self._call(self.overflow, set(self._open))
 
 
 def _end(waiting: asyncio.Future[None]) -> None:

@@ -11,11 +11,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError
-from django.utils import timezone
 
 from console import live, relay_keys
 from console.admission import Admitted, Denied
-from console.models import Session, new_session_id
+from console.models import new_session_id
 from console.recorder import recorder
 from realtime import tools, upstream
 from realtime.dialects import Dialect, successor
@@ -120,11 +119,19 @@ async def _heed_revocations() -> None:
 
 
 async def open_relay(admitted: Admitted, asked: Asked, client: Client) -> Relayed:
-    """Make the session of a client; ``begin`` starts it."""
+    """Make the session of a client; ``begin`` starts it. Raises live.NotRecording."""
     session_id = new_session_id()
+    if admitted.relay_key is not None:
+        _keys[session_id] = admitted.relay_key.pk
+    try:
+        return await _opened(session_id, admitted, asked, client)
+    except BaseException:
+        _keys.pop(session_id, None)  # no session counts towards the key's limit that never was
+        raise
+
+
+async def _opened(session_id: str, admitted: Admitted, asked: Asked, client: Client) -> Relayed:
     provider, policy, key = admitted.provider, admitted.policy, admitted.relay_key
-    if key is not None:
-        _keys[session_id] = key.pk
     spoken: Dialect = "beta" if provider.dialect == "beta" else "ga"
     guard = Guard(policy, spoken, key.spent_usd if key else 0.0) if policy != Policy() else None
     asked_model = asked.model or admitted.model
@@ -132,8 +139,7 @@ async def open_relay(admitted: Admitted, asked: Asked, client: Client) -> Relaye
     # Only where names are OpenAI's own: elsewhere, as on Azure, people name deployments as they like.
     living = successor(asked_model) if dialect == "beta" and provider.name == "openai" else asked_model
     model = guard.model(living) if guard else living
-    await live.in_reader(
-        Session.objects.create,
+    await live.create(
         id=session_id,
         label=asked.label or (key.name if key else ""),
         source="relay",
@@ -142,8 +148,6 @@ async def open_relay(admitted: Admitted, asked: Asked, client: Client) -> Relaye
         dialect=dialect,
         client=library(asked.agent)[:128],
         key_name=key.name if key else "",
-        status=Session.CONNECTING,
-        started_at=timezone.now(),
     )
     runner = RelayRunner(
         lambda: upstream.dial(provider, model, admitted.key, asked.passing),

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import logging
+
+from django.db import DatabaseError
 from django.db.models import Max, Q
 
-from console.models import Entry
+from console.models import Entry, EntryQuerySet
 from realtime.timeline import APPEND, BOUNDARIES, OPEN_FOLDS, Folder
+
+log = logging.getLogger(__name__)
 
 
 def reopened(session_id: str) -> tuple[Folder, int]:
-    """What folds the session from here on as if it had folded it from its first entry, and the last place stored."""
+    """What folds the session from here on as if it had folded it from its first entry, and the last place stored.
+
+    Raises DatabaseError. Where a stored entry cannot be read, streams begin new rows.
+    """
     entries = Entry.objects.of(session_id)
+    last = entries.aggregate(seq=Max("seq"))["seq"] or 0
+    try:
+        return _resumed(entries), last
+    except DatabaseError:
+        raise
+    except Exception as error:  # noqa: BLE001  (a stored entry must not keep the next ones from being stored)
+        log.error("where session %s stopped cannot be read (%s): its rows begin anew", session_id, type(error).__name__)
+        return Folder(), last
+
+
+def _resumed(entries: EntryQuerySet) -> Folder:
+    """What has folded these entries."""
     folder = Folder()
     if told := entries.of_types("session.created", "session.updated").order_by("-seq").first():
         folder.fold(told.to_entry(told.frame().raw))  # the audio formats in force
@@ -18,4 +38,4 @@ def reopened(session_id: str) -> tuple[Folder, int]:
     streams = entries.rows().filter(Q(type__endswith=".delta") | Q(type=APPEND, seq__gt=buffer))
     for head in reversed(streams.order_by("-fold_last_us", "-seq")[:OPEN_FOLDS]):
         folder.resume(head.to_entry(head.frame().raw), head.fold())
-    return folder, entries.aggregate(seq=Max("seq"))["seq"] or 0
+    return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 
@@ -60,7 +61,7 @@ def _fetch(session_id: str, seqs: list[int]) -> dict[int, bytes]:
         told = Entry.objects.of(session_id).filter(seq__in=seqs[start : start + FETCH_AT_ONCE]).values_list("pk", "seq")
         places = dict(told)
         for frame in Frame.objects.filter(pk__in=places):
-            found[places[frame.pk]] = bytes(frame.audio) if frame.audio else _odd(frame)
+            found[places[frame.pk]] = frame.sound or _odd(frame)
     return found
 
 
@@ -78,7 +79,7 @@ def _told(entries: Iterable[Entry]) -> Iterator[tuple[timeline.Entry, float]]:
     """The engine's entries, each with its milliseconds of sound; frames are read only where they are not sound."""
     for entry in entries:
         if entry.type in AUDIO_FIELDS:
-            raw = f'{{"type":"{entry.type}","item_id":"{entry.item_id}"}}'
+            raw = json.dumps({"type": entry.type, "item_id": entry.item_id})
         else:
             raw = entry.frame().raw
         yield entry.to_entry(raw), entry.audio_ms

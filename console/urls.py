@@ -5,34 +5,35 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import path
 
+from console import converters  # noqa: F401  (makes <session:…> known)
 from console.views import commands, events, files, keys, lists, pages, presets, relay_keys, relayed, settings, tokens
 
 urlpatterns = [
     # Pages
     path("", pages.home, name="home"),
     path("sessions/", lists.library, name="library"),
-    path("sessions/<str:session_id>/", pages.session_page, name="session_page"),
+    path("sessions/<session:session_id>/", pages.session_page, name="session_page"),
     path("admin/", admin.site.urls),
     # What happened
-    path("sessions/<str:session_id>/rows", events.rows, name="rows"),
-    path("sessions/<str:session_id>/events/<int:seq>/", events.event_detail, name="event_detail"),
-    path("sessions/<str:session_id>/events/<int:seq>/members", events.members, name="members"),
-    path("sessions/<str:session_id>/events/<int:seq>/raw", files.raw_event, name="raw_event"),
-    path("sessions/<str:session_id>/events/<int:seq>/audio.wav", files.event_audio, name="event_audio"),
-    path("sessions/<str:session_id>/conversation", events.conversation, name="conversation"),
-    path("sessions/<str:session_id>/tools", events.tools, name="tools"),
+    path("sessions/<session:session_id>/rows", events.rows, name="rows"),
+    path("sessions/<session:session_id>/events/<int:seq>/", events.event_detail, name="event_detail"),
+    path("sessions/<session:session_id>/events/<int:seq>/members", events.members, name="members"),
+    path("sessions/<session:session_id>/events/<int:seq>/raw", files.raw_event, name="raw_event"),
+    path("sessions/<session:session_id>/events/<int:seq>/audio.wav", files.event_audio, name="event_audio"),
+    path("sessions/<session:session_id>/conversation", events.conversation, name="conversation"),
+    path("sessions/<session:session_id>/tools", events.tools, name="tools"),
     # What to do
     path("sessions/start", commands.start_session, name="start_session"),
-    path("sessions/<str:session_id>/say", commands.say, name="say"),
-    path("sessions/<str:session_id>/mode", commands.mode, name="mode"),
-    path("sessions/<str:session_id>/send", commands.send_event, name="send_event"),
-    path("sessions/<str:session_id>/memory", commands.memory, name="memory"),
-    path("sessions/<str:session_id>/disconnect", commands.disconnect, name="disconnect"),
-    path("sessions/<str:session_id>/withhold", relayed.withhold, name="withhold"),
-    path("sessions/<str:session_id>/answer-calls", relayed.answer_calls, name="answer_calls"),
-    path("sessions/<str:session_id>/settings", settings.settings, name="settings"),
-    path("sessions/<str:session_id>/rename", lists.rename, name="rename"),
-    path("sessions/<str:session_id>/delete", lists.delete, name="delete"),
+    path("sessions/<session:session_id>/say", commands.say, name="say"),
+    path("sessions/<session:session_id>/mode", commands.mode, name="mode"),
+    path("sessions/<session:session_id>/send", commands.send_event, name="send_event"),
+    path("sessions/<session:session_id>/memory", commands.memory, name="memory"),
+    path("sessions/<session:session_id>/disconnect", commands.disconnect, name="disconnect"),
+    path("sessions/<session:session_id>/withhold", relayed.withhold, name="withhold"),
+    path("sessions/<session:session_id>/answer-calls", relayed.answer_calls, name="answer_calls"),
+    path("sessions/<session:session_id>/settings", settings.settings, name="settings"),
+    path("sessions/<session:session_id>/rename", lists.rename, name="rename"),
+    path("sessions/<session:session_id>/delete", lists.delete, name="delete"),
     path("keys/", keys.set_key, name="set_key"),
     path("keys/forget", keys.forget_key, name="forget_key"),
     path("presets/save", presets.save_preset, name="save_preset"),
@@ -48,9 +49,9 @@ urlpatterns = [
     *(path(prefix, tokens.rest_door) for prefix in tokens.PREFIXES),
     # Files, and what programs read
     path("sessions/import", files.import_log, name="import_log"),
-    path("sessions/<str:session_id>/log.jsonl", files.log_jsonl, name="log_jsonl"),
-    path("sessions/<str:session_id>/audio.wav", files.session_audio, name="session_audio"),
+    path("sessions/<session:session_id>/log.jsonl", files.log_jsonl, name="log_jsonl"),
+    path("sessions/<session:session_id>/audio.wav", files.session_audio, name="session_audio"),
     path("sessions.json", lists.sessions_json, name="sessions_json"),
-    path("sessions/<str:session_id>.json", lists.session_json, name="session_json"),
+    path("sessions/<session:session_id>.json", lists.session_json, name="session_json"),
     path("healthz", lists.healthz, name="healthz"),
 ]

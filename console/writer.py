@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import BinaryIO
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, DataError, IntegrityError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, connection, connections
 
 from console.batches import Batch
 from console.parcels import Late, Receipt, Told, parcels, signed
+from console.quarantine import Refused, is_about_a_value, write_apart
 from console.reopening import reopened
+from realtime import masking
 from realtime import timeline as engine
+from realtime.errors import traced
 
 RETRY_FIRST, RETRY_MOST = 0.25, 2.0
 """Seconds between tries while the database is locked or the disk is full."""
 ALONE_FOR = 5.0
 """Seconds it goes on trying when the console is gone."""
+LONGEST_SAID = 300
+"""Characters of what a database says that are shown."""
 LATE = 0.1
 """Seconds from which what is stored is late, and the next batch is not left to idle time."""
 
@@ -51,36 +56,51 @@ class Writer:
                 self._stored.pop(session_id, None)
 
     def store(self) -> None:
-        """Write what was taken in one transaction, again and again while the database refuses."""
-        batch, self._batch = self._batch, Batch()
-        sessions, deleted = sorted(batch.sessions), []
-        while True:
-            try:
-                self._patiently(batch.write, sessions)
-            except (DataError, IntegrityError) as error:
-                if not (gone := batch.drop_deleted()):
-                    self._tell(Receipt(sessions, trouble=explain(error), details=traceback.format_exc()))
-                    return
-                deleted += sorted(gone)
-            else:
-                self._tell(Receipt(sessions, deleted=deleted, begun=sorted(batch.begun)))
-                return
+        """Write what was taken in one transaction, again and again while the database cannot be had.
 
-    def _patiently(self, work: Callable[[], None], sessions: Sequence[str] = ()) -> None:
-        """Do what needs the database as soon as that can be had; ``sessions`` wait for it. Raises DataError and IntegrityError."""
+        Where it refuses a value, everything else is stored, and that entry as raw text with a mark.
+        """
+        batch, self._batch = self._batch, Batch()
+        sessions, deleted, refused = sorted(batch.sessions), [], Refused()
+        apart = partial(write_apart, batch, refused)
+        write: Callable[[], None] = batch.write
+        while (error := self._patiently(write, sessions)) is not None:
+            if isinstance(error, IntegrityError) and (gone := self._gone(batch)):
+                deleted += gone
+            elif write is apart:  # not even a part of it
+                refused.add(sessions, error)
+                break
+            else:
+                write = apart
+        if refused.error is not None:
+            self._tell(Receipt(sorted(refused.sessions), trouble=explain(refused.error), details=traced(refused.error)))
+        else:
+            self._tell(Receipt(sessions, deleted=deleted, begun=sorted(batch.begun)))
+
+    def _gone(self, batch: Batch) -> list[str]:
+        """Sessions of a batch that were deleted meanwhile, and are left out of it from now on."""
+        gone: set[str] = set()
+        self._patiently(lambda: gone.update(batch.drop_deleted()))
+        return sorted(gone)
+
+    def _patiently(self, work: Callable[[], None], sessions: Sequence[str] = ()) -> Exception | None:
+        """Do what needs the database as soon as that can be had; ``sessions`` wait for it.
+
+        Returns None when it is done, else an error that is about a value: to try again would not help.
+        """
         wait = RETRY_FIRST
         while True:
             try:
                 work()
-            except (DataError, IntegrityError):
-                raise
-            except DatabaseError as error:
+            except Exception as error:  # noqa: BLE001  (of what kind it is decides what helps)
+                if is_about_a_value(error):
+                    return error
                 self._tell(Receipt(list(sessions), done=False, trouble=explain(error)))
                 connection.close()
                 time.sleep(wait)
                 wait = min(wait * 2, RETRY_MOST)
             else:
-                return
+                return None
 
     def _open(self, told: list[Told]) -> None:
         """Have ready what folds each session: from its first entry, or from where another writer stopped."""
@@ -96,14 +116,14 @@ class Writer:
 
 def explain(error: Exception) -> str:
     """A database error in words a person can act on."""
-    text = str(error)
+    text = masking.mask(str(error), "")[0]  # some repeat the value they refuse
     if "locked" in text:
         return "the database is locked by another program"
     if "full" in text:
         return "the disk is full; free some space"
     if "readonly" in text or "read-only" in text:
         return "the database cannot be written to (read-only)"
-    return f"the database said: {text}"
+    return f"the database said: {' '.join(text.split())[:LONGEST_SAID]}"
 
 
 class Alone(Exception):

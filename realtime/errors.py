@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 
 
 class RealtimeError(Exception):
@@ -108,3 +109,8 @@ class HandshakeRefused(RemoteError):
 
 class ToolError(RealtimeError):
     """Raised by a tool that could not do its work; the sentence goes to the model and to the page."""
+
+
+def traced(error: BaseException) -> str:
+    """What an error is and where it came from, for the log; without its own words, which may repeat a secret."""
+    return f"{type(error).__name__} at\n{''.join(traceback.format_tb(error.__traceback__))}"

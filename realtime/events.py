@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -15,7 +15,17 @@ _HALF = re.compile(r"[\ud800-\udfff]")
 """A surrogate: half of a character beyond U+FFFF. In a Python string it is always a lone one."""
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
+LARGEST_INDEX = 2**31 - 1
+"""Of the indices that count as such; any other number in their place is read as None and stays in the raw text."""
+MOST_DIGITS = 4300
+"""Of a whole number that Python reads from text (``sys.int_info.default_max_str_digits``)."""
+DEEPEST = 200
+"""Levels of nesting that are read: what walks through an event calls itself for each, and Python allows 1,000 calls."""
+
 type_ = type  # the API's own word for an event's name shadows the builtin in the class below
+
+
+_Index = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_INDEX)]
 
 
 class _Named(msgspec.Struct):
@@ -35,8 +45,8 @@ class _Head(msgspec.Struct):
     response_id: str | None = None
     item_id: str | None = None
     call_id: str | None = None
-    content_index: int | None = None
-    output_index: int | None = None
+    content_index: _Index | None = None
+    output_index: _Index | None = None
     response: _Named | None = None
     item: _Named | None = None
     error: _Named | None = None
@@ -125,7 +135,7 @@ def _parse_leniently(raw: str, size: int) -> Event:
 
     def whole(key: str) -> int | None:
         value = data.get(key)
-        return value if type_(value) is int else None
+        return value if type_(value) is int and 0 <= value <= LARGEST_INDEX else None
 
     return Event(
         raw=raw,
@@ -143,15 +153,36 @@ def _parse_leniently(raw: str, size: int) -> Event:
 
 
 def load(text: str) -> Any:
-    """Read JSON that somebody else wrote. Raises ValueError, or RecursionError when it is nested too deeply.
+    """Read JSON that somebody else wrote. Raises ValueError, or RecursionError, also when it is nested deeper than DEEPEST.
 
     A lone surrogate, which JSON can escape but neither a socket nor a database takes, is read as U+FFFD.
     """
-    data = json.loads(text)
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # Python reads no more than 4,300 digits
+        data = json.loads(text, parse_int=_number)
+    if text.count("[") + text.count("{") > DEEPEST and depth(data) > DEEPEST:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
     if ("\\u" in text and _ESCAPED_HALF.search(text)) or (not text.isascii() and _HALF.search(text)):
         written = json.dumps(data, ensure_ascii=False).encode("utf-16", "surrogatepass")
         data = json.loads(written.decode("utf-16", "replace"))
     return data
+
+
+def _number(digits: str) -> int | float:
+    """A whole number; infinity where it has more digits than Python reads."""
+    return int(digits) if len(digits) <= MOST_DIGITS else float(digits)
+
+
+def depth(value: Any) -> int:
+    """How many lists and objects a JSON value has inside one another."""
+    found, level = 0, [value]
+    while level := [one for one in level if isinstance(one, dict | list | tuple)]:
+        found += 1
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+    return found
 
 
 def dump(data: dict[str, Any]) -> str:

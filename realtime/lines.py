@@ -29,6 +29,8 @@ def line(entry: Entry) -> str:
         return _clip(_close(entry) if entry.kind == "close" else _client(entry) if entry.note == "client" else entry.text)
     if entry.event.flaw:
         return _clip(f"{entry.event.flaw} {entry.event.raw}")
+    if not entry.event.data:
+        return _clip(entry.event.raw)  # nested too deep, or with a number of too many digits
     for tell in (_LINES.get(entry.type, _generic), _generic):
         try:
             return _clip(tell(entry.event.data))

@@ -207,7 +207,7 @@ class RealtimeProtocol:
         raw = events.dump(data)
         self._require_open()
         self._out.append(Outgoing(raw, origin))
-        self._note_sent(data)
+        self._note_sent(data["type"], data)
 
     def update_session(self, changes: dict[str, Any], origin: Origin = "browser") -> None:
         """Ask for changed settings; ``changes`` is the partial session, its ``type`` is added when missing."""
@@ -322,11 +322,10 @@ class RealtimeProtocol:
     def others_sent(self, event: Event) -> None:
         """Follow an event that somebody else sends in this session, so that ours do not get in its way."""
         if event.type in FOLLOWED:
-            self._note_sent(event.data, ours=False)
+            self._note_sent(event.type, event.data, ours=False)
 
-    def _note_sent(self, data: dict[str, Any], ours: bool = True) -> None:
+    def _note_sent(self, type_: str, data: dict[str, Any], ours: bool = True) -> None:
         """Follow what events change before the API confirms it."""
-        type_ = data["type"]
         if type_ == "response.create":
             response = data.get("response")
             if not (isinstance(response, dict) and response.get("conversation") == "none"):

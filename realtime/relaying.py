@@ -20,7 +20,7 @@ from realtime.ledger import Ledger, RelayTap
 from realtime.limits import Limits
 from realtime.meter import difference
 from realtime.parting import LET_GO, NO_CODE, POLICY, UNREACHED, VANISHED, Client, Goodbye, part
-from realtime.passage import Passage
+from realtime.passage import Passage, Passed
 from realtime.policy import End
 from realtime.prices import cost
 from realtime.protocol import CLOSED, Outgoing, Played, RealtimeProtocol
@@ -113,16 +113,16 @@ class RelayRunner(SessionRunner):
             self._dialled.set()
         await super().flush()
 
-    async def close(self, code: int = 1000) -> None:
+    async def close(self, code: int = 1000, reason: str = "") -> None:
         """End the session from here: both sides are told."""
-        self.goodbye = self.goodbye or Goodbye(code, _REASONS.get(code, ""))
+        self.goodbye = self.goodbye or Goodbye(code, reason or _REASONS.get(code, ""))
         if self._dialling is not None and self.upstream is None:
             self.protocol.closing()
             self._dialling.cancel()
             return
         if self._delivering:
             await self.client.abort()  # it does not read: no goodbye would reach it
-        await super().close(code)
+        await super().close(code, reason)
 
     async def end(self, end: End, code: int) -> None:
         """End the session because of a limit or a policy; the client gets an ``error`` event first."""
@@ -218,25 +218,36 @@ class RelayRunner(SessionRunner):
         self._last_frame = self.timeline.clock()
         binary = isinstance(frame, bytes)
         event = parse(_append(frame) if isinstance(frame, bytes) else frame)
-        if self.passage.sniff(event):
-            self._tell_notes()
+        self.heed(self._sniff, event, recorded=False)
         if self.passage.transparent:
             self._send_on(event.raw, self.ledger.sent(event, data={"binary": len(frame)} if binary else {}), arrived)
-            self.passage.client_sent(event)
-            self.protocol.others_sent(event)
+            self.heed(self.passage.client_sent, event)
+            self.heed(self.protocol.others_sent, event)
         else:
             self._send_passed(event, arrived)
         if binary:
             self.meter.changed(event.size)
         if self.player is not None:
-            self.player.overhear(event)
+            self.heed(self.player.overhear, event)
+
+    def _sniff(self, event: Event) -> None:
+        if self.passage.sniff(event):
+            self._tell_notes()
+
+    def _passed(self, judge: Callable[[Event], Passed], event: Event) -> Passed:
+        """What becomes of a frame on its way. Where that cannot be told it passes as it is, unless a policy has to judge it."""
+        try:
+            return judge(event)
+        except Exception as error:  # noqa: BLE001  (whatever a frame holds, it ends no session)
+            self.misread(error, recorded=False)
+            return Passed([event.raw]) if self.passage.guard is None else Passed([], "policy")
 
     def _send_passed(self, event: Event, arrived: float) -> None:
         """Send what a frame becomes on its way; where that is not what it was, each side's frame has a row."""
-        passed = self.passage.from_client(event)
+        passed = self._passed(self.passage.from_client, event)
         if passed.frames == [event.raw]:
             self._send_on(event.raw, self.ledger.sent(event), arrived)
-            self.protocol.others_sent(event)
+            self.heed(self.protocol.others_sent, event)
         else:
             self.meter.changed(difference(event.raw, passed.frames))
             refused = {"refused": passed.refusals[0].error["error"]["code"]} if passed.refusals else {}
@@ -244,7 +255,7 @@ class RelayRunner(SessionRunner):
             self.ledger.sent(event, data=refused, pair=pair if passed.frames else None)
             for told in map(parse, passed.frames):
                 self._send_on(told.raw, self.ledger.sent(told, leg="upstream", pair=pair), arrived)
-                self.protocol.others_sent(told)
+                self.heed(self.protocol.others_sent, told)
         for refusal in passed.refusals:
             self._start(self._tell(refusal.error), "relay refuses")
         self._tell_notes()
@@ -272,10 +283,9 @@ class RelayRunner(SessionRunner):
             await self._deliver(message, self.ledger.received(event, data=data), arrived)
         else:
             await self._deliver_passed(message, event, arrived)
-        for told in self.in_ga(event):
-            self.follow(told)
+        self.heed(self.follow_as_told, event)
         if event.type == "response.done":
-            self._pay(event)
+            self.heed(self._pay, event)
         if self.tap.behind:
             await self._written()
 
@@ -292,7 +302,7 @@ class RelayRunner(SessionRunner):
 
     async def _deliver_passed(self, message: str | bytes, event: Event, arrived: float) -> None:
         """Deliver what a frame becomes on its way; where that is not what it was, each side's frame has a row."""
-        passed = self.passage.from_api(event)
+        passed = self._passed(self.passage.from_api, event)
         if passed.frames == [event.raw]:
             await self._deliver(message, self.ledger.received(event), arrived)
         else:

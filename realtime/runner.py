@@ -13,7 +13,7 @@ from realtime import dialects, tools
 from realtime.audio import SPEECH
 from realtime.calls import Call
 from realtime.dialects import Dialect
-from realtime.errors import NotConnected, RemoteError, ToolError
+from realtime.errors import NotConnected, RemoteError, ToolError, traced
 from realtime.events import Event, parse
 from realtime.protocol import CLOSED, Outgoing, Played, RealtimeProtocol
 from realtime.timeline import Entry, Timeline
@@ -25,6 +25,8 @@ CLOSE_TIMEOUT = 5.0
 """Seconds to wait for a goodbye to be answered."""
 GOING, RESTART = 1001, 1012
 """Close codes: of an end that goes away, and of a service that will be back soon (RFC 6455 7.4.1 and its registry)."""
+FAILED = 1011
+"""Close code of an end because this side met a condition in which it cannot go on (RFC 6455 7.4.1)."""
 PROTOCOL_CLOSES = {1002, 1003, 1007, 1009}
 """Close codes that say a frame was refused as such (RFC 6455 section 7.4.1)."""
 
@@ -125,20 +127,23 @@ class SessionRunner:
                 self._finish(self._by, self.upstream.close_code, self.upstream.close_reason)
                 await self.upstream.close()
 
-    async def close(self, code: int = 1000) -> None:
+    async def close(self, code: int = 1000, reason: str = "") -> None:
         """Say goodbye and wait until the session is over. Nothing recorded is lost; safe to call twice.
 
-        ``code`` is why, in WebSocket's terms: RESTART when the console stops.
+        ``code`` is why, in WebSocket's terms: RESTART when the console stops, FAILED when it cannot go on, with the
+        ``reason`` in a sentence.
         """
         if self.protocol.state is CLOSED:
             return
         self._by = "console"
         self.protocol.closing()
         self.note("state", "Closing.", {"state": "closing"})
+        if code == FAILED:
+            self.note("problem", reason, {})
         if self.upstream is not None:
             try:
                 async with asyncio.timeout(CLOSE_TIMEOUT):
-                    await self.upstream.close(GOING if code == RESTART else 1000)
+                    await self.upstream.close({RESTART: GOING, FAILED: FAILED}.get(code, 1000), reason)
                     await self._ended.wait()
             except TimeoutError:
                 log.info("the API did not answer the close within %s s", CLOSE_TIMEOUT)
@@ -164,6 +169,26 @@ class SessionRunner:
         raw = message if isinstance(message, str) else message.decode("latin-1")
         event = parse(raw)
         self.tap.record(self.timeline.event(event, "received", "api"))
+        self.heed(self.follow_as_told, event)
+
+    def heed(self, follow: Callable[[Event], object], event: Event, recorded: bool = True) -> None:
+        """Let a frame have an effect here. A frame that makes that fail is noted, and the session goes on.
+
+        ``recorded``: whether it is on the timeline already, and not to come next.
+        """
+        try:
+            follow(event)
+        except Exception as error:  # noqa: BLE001  (whatever a frame holds, it ends no session)
+            self.misread(error, recorded)
+
+    def misread(self, error: Exception, recorded: bool = True) -> None:
+        """Note that a frame could not be followed: the last one on the timeline, or the one behind the note."""
+        log.error("a frame could not be followed: %s", traced(error))
+        seq = self.timeline.last_seq + (0 if recorded else 2)
+        self.note("problem", f"The console could not follow the frame of row {seq} ({type(error).__name__}).", {"seq": seq})
+
+    def follow_as_told(self, event: Event) -> None:
+        """Let a frame of the API have its effects, in whichever dialect it is."""
         for told in self.in_ga(event):
             self.follow(told)
 

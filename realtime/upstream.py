@@ -14,7 +14,8 @@ from typing import Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidHeader, InvalidStatus, InvalidURI
 from websockets.frames import CloseCode
 from websockets.protocol import CLOSED, OPEN
 
@@ -256,6 +257,10 @@ async def dial(provider: Provider, model: str, key: str = "", passing: Passing |
         headers["OpenAI-Beta"] = "realtime=v1"
     headers |= provider.headers_for(key)
     try:
+        Headers(headers)
+    except InvalidHeader as error:  # its words repeat the value, which may be a key
+        raise Unreachable(_shown(url), f"the header {error.name} holds a character that no header can") from None
+    try:
         socket = await connect(
             url,
             additional_headers=headers,
@@ -281,6 +286,8 @@ async def dial(provider: Provider, model: str, key: str = "", passing: Passing |
         raise Unreachable(_shown(url), f"no answer within {OPEN_TIMEOUT:.0f} s") from None
     except (OSError, InvalidHandshake, asyncio.IncompleteReadError) as error:
         raise Unreachable(_shown(url), _plain(error)) from None
+    except ValueError as error:  # its words may repeat a secret
+        raise Unreachable(_shown(url), f"the handshake cannot be written ({type(error).__name__})") from None
     assert isinstance(socket, Wire)
     return WebSocketUpstream(socket)
 

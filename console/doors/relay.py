@@ -11,8 +11,11 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
-from console import relays
+from django.db import DatabaseError, InterfaceError
+
+from console import live, relays
 from console.admission import VIA, Admitted, Denied, admit, headers_of, subprotocols_of
+from console.writer import explain
 from realtime import dialects, masking
 from realtime.errors import NotConnected
 from realtime.parting import VANISHED
@@ -20,7 +23,7 @@ from realtime.upstream import Passing
 
 log = logging.getLogger(__name__)
 
-PATH = re.compile(r"^(?:/openai)?(?:/v1)?/realtime(?P<rest>(?:/[\w-]+)*)/?$|^/?$")
+PATH = re.compile(r"^(?:/openai)?(?:/v1)?/realtime(?P<rest>(?:/[\w-]+)*)/?$|^/?$", re.ASCII)
 """Where clients expect the API: /v1/realtime, /realtime, /openai/v1/realtime, /openai/realtime and plain /."""
 AHEAD_MESSAGES, AHEAD_BYTES = 256, 1024 * 1024
 """What is read from a client while it has to wait: enough to see that it leaves, and no more than memory bears."""
@@ -80,7 +83,10 @@ async def relay(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if (place := PATH.match(path)) is None:
         await refuse(send, Denied(404, f"There is nothing at {scope['path']}; the relay answers at /v1/realtime.", "not_found"))
         return
-    admitted = await admit(scope)
+    try:
+        admitted = await admit(scope)
+    except (DatabaseError, InterfaceError) as error:
+        admitted = Denied(503, f"Your key cannot be checked: {explain(error)}.", "recording_unavailable", "server_error")
     if isinstance(admitted, Admitted):
         admitted = relays.room_for(admitted) or admitted
     if isinstance(admitted, Denied):
@@ -88,7 +94,11 @@ async def relay(scope: dict[str, Any], receive: Any, send: Any) -> None:
         return
     headers = headers_of(scope)
     client = AsgiClient(send, "console.drop" in scope.get("extensions", {}))
-    relayed = await relays.open_relay(admitted, asked_by(scope, headers, place["rest"] or ""), client)
+    try:
+        relayed = await relays.open_relay(admitted, asked_by(scope, headers, place["rest"] or ""), client)
+    except live.NotRecording as error:
+        await refuse(send, Denied(503, str(error), "recording_unavailable", "server_error"))
+        return
     accept = {
         "type": "websocket.accept",
         "subprotocol": "realtime" if "realtime" in subprotocols_of(headers) else None,
@@ -189,6 +199,12 @@ def asked_by(scope: dict[str, Any], headers: dict[str, str], rest: str) -> relay
             "address": (scope.get("client") or ("",))[0],
         },
     )
+
+
+async def nothing(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Refuse a socket of an address at which there is none."""
+    await receive()  # the connect
+    await refuse(send, Denied(404, "There is nothing at this address.", "not_found"))
 
 
 async def refuse(send: Any, denied: Denied) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from console import fragments
 from console.access import query
 from console.doors.viewer import Viewer
 from console.news import RAIL
 from console.rail import Rail
+from console.recorder import recorder
 
 PUSH_EVERY = 2.0
 """Seconds between two pushes to one viewer."""
@@ -21,13 +23,16 @@ class SessionsConsumer(Viewer):
     async def connect(self) -> None:
         """Accept, and begin to show."""
         self.rail = Rail(query(self.scope, "current"))
+        self.trouble = recorder.trouble
         await self.accept()
         self.begin(RAIL)
 
     def look(self) -> list[str]:
-        """What is new in the list."""
-        news = self.rail.news()
-        return [news] if news else []
+        """What is new in the list, and whether recording is in trouble: the page may show no session that would say so."""
+        news, before = self.rail.news(), self.trouble
+        self.trouble = recorder.trouble
+        told = fragments.trouble_panel(self.trouble) if self.trouble != before else ""
+        return [html for html in (news, told) if html]
 
     def patience(self) -> float:
         """Nudges come whenever something is recorded."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import aget_object_or_404
@@ -36,16 +37,18 @@ async def start_session(request: HttpRequest) -> HttpResponse:
         variable = "AZURE_OPENAI_API_KEY" if provider.name == "azure" else "OPENAI_API_KEY"
         return problems(request, [f"{provider.name} needs a key: type one here, or set {variable} in .env."])
     earlier = await live.in_reader(_earlier, form.cleaned_data["continues"])
-    session = await live.start(
-        live.Start(
-            provider,
-            form.cleaned_data["model"],
-            key,
-            settings=form.cleaned_data["settings"],
-            memory=earlier,
-            label=form.cleaned_data["label"],
-        )
+    asked = live.Start(
+        provider,
+        form.cleaned_data["model"],
+        key,
+        settings=form.cleaned_data["settings"],
+        memory=earlier,
+        label=form.cleaned_data["label"],
     )
+    try:
+        session = await live.start(asked)
+    except live.NotRecording as error:
+        return await live.in_reader(partial(problems, request, [str(error)], status=503))
     if not request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
         return HttpResponseRedirect(reverse("session_page", args=[session.pk]))
     response = await live.in_reader(console_page, request, session)

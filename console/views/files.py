@@ -134,7 +134,8 @@ def raw_event(request: HttpRequest, session_id: str, seq: int) -> HttpResponse:
     if entry.kind != "ev":
         return HttpResponse(jsonl.entry_line(entry.to_entry()), content_type="application/json")
     raw = entry.frame().raw
-    return HttpResponse(raw, content_type="application/json" if parse(raw).data else "text/plain; charset=utf-8")
+    kind = "application/json" if parse(raw).data else "text/plain; charset=utf-8"
+    return HttpResponse(raw.encode("utf-8", "surrogatepass"), content_type=kind)
 
 
 def _sentence(text: str, status: int) -> HttpResponse:

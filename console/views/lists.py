@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from console import rail, watch
+from console import columns, outages, rail, watch
 from console.forms import RenameForm
 from console.models import Entry, Frame, Session
 from console.views.answers import problems
@@ -74,7 +73,7 @@ def session_json(request: HttpRequest, session_id: str) -> HttpResponse:
         **_facts(session),
         "close": None if session.is_live else close,
         "duration_ms": round(session.duration_us / 1000),
-        "session": session.in_force(),
+        "session": columns.plain(session.in_force()),
         "meter": watch.meter_of(session) or None,
     })  # fmt: skip
 
@@ -100,7 +99,6 @@ def _facts(session: Session) -> dict[str, Any]:
 
 @require_GET
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 when the database answers."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    return HttpResponse("ok\n", content_type="text/plain")
+    """200 when the database answers and recording goes on, else 503 with the reason."""
+    why = outages.reason()
+    return HttpResponse(f"{why or 'ok'}\n", status=503 if why else 200, content_type="text/plain; charset=utf-8")

@@ -254,9 +254,22 @@ class TestAnother:
     def test_what_ends_every_process(self, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
         """A batch over which several have ended is given up, its sessions are closed, and the console goes on."""
         other = Story(status="ready")
-        desk.recorder.put(desk.session_id, desk.timeline.event(parse("{}"), "aside", "api"))  # type: ignore[arg-type]
+        desk.put_stored(*numbered(1))
+        launch, left = desk._launch, iter(range(courier.DEATHS - 1))
+
+        def doomed(again: bool, modest: bool) -> Any:
+            process = launch(again, modest)
+            if next(left, None) is not None:
+                process.kill()
+            return process
+
+        desk.recorder._courier.launch = doomed  # type: ignore[method-assign]
+        desk.started[-1].send_signal(signal.SIGSTOP)  # it stores no more
+        desk.put(*numbered(1))
+        until(lambda: desk.recorder._courier._sent)
+        desk.kill()
         assert desk.overflown.get(timeout=PATIENCE) == {desk.session_id}
-        assert len(desk.started) == courier.DEATHS
+        assert len(desk.started) in (courier.DEATHS, courier.DEATHS + 1)
         assert f"entries of {desk.session_id} could not be stored" in caplog.text
         assert "could not be stored: the process that writes has ended" in desk.recorder.trouble
         other.raw(DELTA)

@@ -11,6 +11,7 @@ FLOORS = [
     {"console.management"},
     {"console.asgi", "console.urls", "console.server"},
     {"console.doors", "console.views", "console.lifespan"},
+    {"console.outages"},
     {"console.panes"},
     {"console.watch", "console.page"},
     {"console.moments"},
@@ -26,10 +27,12 @@ FLOORS = [
     {"console.courier"},
     {"console.writer_process"},
     {"console.writer", "console.gathering"},
+    {"console.quarantine"},
     {"console.admin", "console.batches", "console.reopening", "console.parcels"},
     {"console.models"},
+    {"console.columns"},
     {"console.settings", "console.static", "console.apps", "console.framing", "console.tls"}
-    | {"console.threads", "console.news"},
+    | {"console.threads", "console.news", "console.converters"},
     # ── Django ends here ──
     {"realtime.pytest_plugin"},
     {"realtime.simulator", "realtime.testing"},
