@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from console import relays
+from console.access import is_token
 from console.admission import VIA, Admitted, Denied, admit, headers_of, subprotocols_of
 from realtime import dialects, masking
 from realtime.errors import NotConnected
@@ -175,7 +176,7 @@ def asked_by(scope: dict[str, Any], headers: dict[str, str], rest: str) -> relay
     agent = headers.get("user-agent", "")
     if agent:
         passed["User-Agent"] = agent
-    passing = tuple((n, v) for n, v in query if n not in NOT_QUERY and not n.startswith(OURS))
+    passing = tuple((n, v) for n, v in query if n not in NOT_QUERY and not n.startswith(OURS) and not is_token(v))
     return relays.Asked(
         model=asked.get("model") or asked.get("deployment") or "",
         beta=dialects.asks_for_beta(headers),
@@ -184,7 +185,7 @@ def asked_by(scope: dict[str, Any], headers: dict[str, str], rest: str) -> relay
         label=ours.get("console_label", "")[:LONGEST_LABEL],
         facts={
             "path": scope["path"],
-            "query": {n: masking.secret(v) if n in ("api-key", "api_key") else v for n, v in query},
+            "query": {n: masking.secret(v) if n in ("api-key", "api_key") or is_token(v) else v for n, v in query},
             "handshake": masking.headers(headers),  # not "headers": of an object of that name the recorder masks every value
             "address": (scope.get("client") or ("",))[0],
         },

@@ -469,7 +469,7 @@ class TestOwnPage:
         request = RequestFactory().get("/")
         token = get_token(request)
         asking.client = AsyncClient(enforce_csrf_checks=True)
-        asking.client.cookies["console_csrf"] = request.META["CSRF_COOKIE"]
+        asking.client.cookies[settings.CSRF_COOKIE_NAME] = request.META["CSRF_COOKIE"]
         return {"x_csrftoken": token}
 
     @pytest.mark.parametrize("path", [SECRETS, "/api/realtime/ephemeral", "/v1/realtime/sessions"])
@@ -512,7 +512,7 @@ class TestOwnPage:
         token = self.page(asking)
         assert (await asking.get("/realtime/token", sec_fetch_site="same-origin")).status_code == 401
         assert (await asking.post(SECRETS, {}, "", origin=OWN, **token)).status_code == 401
-        asking.client.cookies["console_token"] = "open-sesame"
+        asking.client.cookies[TOKEN_COOKIE] = sign_ins.issue()
         assert (await asking.get("/realtime/token", sec_fetch_site="same-origin")).status_code == 200
         assert (await asking.post(SECRETS, {}, "", origin=OWN, **token)).status_code == 200
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOORS = [
     {"console.management"},
     {"console.asgi", "console.urls", "console.server"},
-    {"console.doors", "console.views", "console.lifespan"},
+    {"console.doors", "console.views", "console.lifespan", "console.middleware"},
     {"console.panes"},
     {"console.watch", "console.page"},
     {"console.moments"},
@@ -20,7 +20,7 @@ FLOORS = [
     {"console.lifecycle"},
     {"console.relays", "console.minting"},
     {"console.admission"},
-    {"console.live", "console.logfiles", "console.sound", "console.preparing"},
+    {"console.live", "console.logfiles", "console.sound", "console.preparing", "console.http_protocol"},
     {"console.recorder", "console.access", "console.providers", "console.relay_keys", "console.rest"}
     | {"console.migrations", "console.sockets"},
     {"console.courier"},
@@ -29,7 +29,7 @@ FLOORS = [
     {"console.admin", "console.batches", "console.reopening", "console.parcels"},
     {"console.models"},
     {"console.settings", "console.static", "console.apps", "console.framing", "console.tls"}
-    | {"console.threads", "console.news"},
+    | {"console.threads", "console.news", "console.origin", "console.guesses", "console.sign_ins"},
     # ── Django ends here ──
     {"realtime.pytest_plugin"},
     {"realtime.simulator", "realtime.testing"},
