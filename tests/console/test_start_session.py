@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import AsyncClient
 
 from console import live
