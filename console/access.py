@@ -1,84 +1,98 @@
-"""Who may come in: hosts and origins by Django and Channels, the console's token here, and the keys people type."""
+"""Who may come in: the console's token and what stands for it, and the keys people type."""
 
 from __future__ import annotations
 
 import hmac
-import ipaddress
-import re
-from collections.abc import Callable
+from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 from urllib.parse import parse_qs
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.http import escape_leading_slashes, urlencode
+from django.http import parse_cookie
 
-TOKEN_COOKIE = "console_token"
-TOKEN_AGE = 30 * 24 * 3600  # seconds the cookie lasts
-OPEN_PATHS = ("/healthz",)
-RELAY_PATHS = re.compile(r"/api/realtime/|(?:/via/[^/]+)?(?:/openai)?(?:/v1)?/realtime(?:/|$)")
-"""Where programs come in, with keys of their own: ``console.admission`` asks them."""
+from console.guesses import guesses
+from console.origin import header, is_secure
+from console.sign_ins import sign_ins
 
-
-def is_loopback(host: str) -> bool:
-    """Whether this address can be reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+TOKEN_COOKIE = f"console_token_{settings.INSTALLATION}"
+SECURE_PREFIX = "__Host-"
+"""What the names of cookies begin with over https: browsers then keep http from reading and from setting them."""
 
 
-def holds_token(cookies: dict[str, str]) -> bool:
-    """Whether a request may come in: always when no token is set, else by its cookie, compared in constant time."""
-    return not settings.CONSOLE_TOKEN or hmac.compare_digest(
-        cookies.get(TOKEN_COOKIE, "").encode(), settings.CONSOLE_TOKEN.encode()
-    )
+class Access(Enum):
+    """Whether a client of the pages comes in, and by what."""
+
+    OPEN = "no token is asked for"
+    COOKIE = "cookie"
+    BEARER = "Authorization: Bearer"
+    LINK = "?token="
+    NONE = "nothing given"
+    WRONG = "a wrong token"
+    LATER = "too many wrong tokens"
+
+    @property
+    def granted(self) -> bool:
+        """Whether it comes in."""
+        return self in (Access.OPEN, Access.COOKIE, Access.BEARER, Access.LINK)
 
 
-class TokenMiddleware:
-    """Asks for ``CONSOLE_TOKEN`` once: a link with ``?token=`` sets a cookie and leaves the token out of the address."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        if RELAY_PATHS.match(request.path):
-            return self.get_response(request)
-        given = request.GET.get("token", "")
-        if settings.CONSOLE_TOKEN and given:
-            if hmac.compare_digest(given.encode(), settings.CONSOLE_TOKEN.encode()):
-                rest = {key: value for key, value in request.GET.items() if key != "token"}
-                response = HttpResponseRedirect(
-                    escape_leading_slashes(request.path) + (f"?{urlencode(rest)}" if rest else "")
-                )
-                response.set_cookie(
-                    TOKEN_COOKIE, given, max_age=TOKEN_AGE, httponly=True, samesite="Strict", secure=request.is_secure()
-                )
-                return response
-        elif request.path in OPEN_PATHS or holds_token(request.COOKIES):
-            return self.get_response(request)
-        return HttpResponse(
-            "This console asks for its token: open it once with ?token=… (the value of CONSOLE_TOKEN).\n",
-            status=401,
-            content_type="text/plain; charset=utf-8",
-        )
+def is_token(given: str) -> bool:
+    """Whether this is ``CONSOLE_TOKEN``, compared in constant time; of a header it comes as Latin-1, of a query as UTF-8."""
+    token = settings.CONSOLE_TOKEN.encode()
+    same = [hmac.compare_digest(given.encode(encoding, "replace"), token) for encoding in ("latin-1", "utf-8")]
+    return bool(token) and any(same)
 
 
-class TokenDoor:
-    """The same question for a WebSocket: refuses before the handshake is answered."""
-
-    def __init__(self, app: Callable[..., Any]) -> None:
-        self.app = app
-
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if holds_token(scope.get("cookies", {})):
-            await self.app(scope, receive, send)
-        else:
-            await receive()  # the connect
-            await send({"type": "websocket.close", "code": 4401, "reason": "token needed"})
+def cookie_name(scope: Mapping[str, Any]) -> str:
+    """The name of the cookie that stands for the token. Cookies know no ports: each installation has a name of its own."""
+    return f"{SECURE_PREFIX}{TOKEN_COOKIE}" if is_secure(scope) else TOKEN_COOKIE
 
 
-def query(scope: dict[str, Any], name: str) -> str:
+def cookies_of(scope: Mapping[str, Any]) -> dict[str, str]:
+    """The cookies of an ASGI scope."""
+    cookies: dict[str, str] = parse_cookie((header(scope, b"cookie") or "").replace(", ", "; "))
+    return cookies
+
+
+def is_signed_in(scope: Mapping[str, Any]) -> bool:
+    """Whether a page may do what pages do: always when no token is set, else by its cookie."""
+    return not settings.CONSOLE_TOKEN or sign_ins.holds(cookies_of(scope).get(cookie_name(scope), ""))
+
+
+def access_of(scope: Mapping[str, Any]) -> Access:
+    """How a request or a socket of the pages comes in. Wrong tokens are counted, and slowed, for each client's address."""
+    if not settings.CONSOLE_TOKEN:
+        return Access.OPEN
+    if given := query(scope, "token"):
+        return _judge(scope, Access.LINK, given)
+    if is_signed_in(scope):
+        return Access.COOKIE
+    kind, _, given = (header(scope, b"authorization") or "").partition(" ")
+    if kind.lower() == "bearer":
+        return _judge(scope, Access.BEARER, given.strip())
+    if cookies_of(scope).get(cookie_name(scope)):
+        return _judge(scope, Access.COOKIE, "")  # of an earlier token, or made up
+    return Access.NONE
+
+
+def _judge(scope: Mapping[str, Any], way: Access, given: str) -> Access:
+    address = address_of(scope)
+    if guesses.wait(address, way.value):
+        return Access.LATER
+    if is_token(given):
+        return way
+    guesses.wrong(address, way.value)
+    return Access.WRONG
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """The client's address; behind a proxy the proxy's, whose headers anybody could write."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def query(scope: Mapping[str, Any], name: str) -> str:
     """One query parameter of a WebSocket's address, or ``""``."""
     values = parse_qs(scope.get("query_string", b"").decode("latin-1")).get(name, [""])
     return values[-1]

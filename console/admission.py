@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from django.conf import settings
-from django.http.request import split_domain_port, validate_host
 
 from console import live, relay_keys
-from console.access import holds_token, is_loopback
+from console.access import address_of, is_signed_in, is_token
+from console.guesses import guesses
 from console.models import RelayKey
+from console.origin import is_local, is_own, serves_host
 from console.providers import providers
 from realtime.policy import Policy
 from realtime.upstream import Provider
@@ -23,6 +24,12 @@ KEY_PROTOCOL = "openai-insecure-api-key."
 NO_KEY = ("", "null", "undefined")
 """What clients send that have none: some templates fill in the word."""
 VIA = re.compile(r"^/via/(?P<provider>[^/]+)(?=/|$)")
+VENDOR_KEYS = ("sk-", "ek_", "eyJ")
+"""What providers' keys begin with. One that begins so, where the console's token does not, is no guess of it."""
+AS_KEY, AS_RELAY_KEY = "key for the relay", "relay key"
+"""Ways of guessing, for ``console.guesses``: the console's token given as key, and a relay key."""
+KNOWN_KEYS = 256
+"""Providers' own keys, by digest, that clients have brought lately: each counts as a guess of the token only once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,7 @@ class Denied:
 
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """A control character other than the tab. What came with one cannot travel on: it would end a header or the handshake."""
+SIMULATOR = "simulator"
 UNAUTHORISED = "Give a key: Authorization: Bearer KEY, api-key: KEY, or the subprotocol openai-insecure-api-key.KEY."
 
 
@@ -66,7 +74,7 @@ async def admit(scope: Mapping[str, Any], provider_name: str = "") -> Admitted |
     The provider is the one named, else the one in a path that begins with ``/via/``, else the key's, else the default.
     """
     headers = headers_of(scope)
-    if refusal := _strange(headers):
+    if refusal := foreign(scope):
         return refusal
     key = key_of(scope, headers)
     if CONTROL.search(key):
@@ -84,16 +92,28 @@ async def admit(scope: Mapping[str, Any], provider_name: str = "") -> Admitted |
         if owner is not None and (denied := _spent(owner, minted.policy)):
             return denied
         return Admitted(known[minted.provider], minted.upstream_key, owner, minted.policy, minted.session, minted.model)
-    if key.startswith(relay_keys.PREFIX):
-        return await _with_relay_key(key, named, known)
+    if key.startswith(relay_keys.PREFIX) and not is_token(key):
+        return await _with_relay_key(scope, key, named, known)
     provider = known[named] if named else next(iter(known.values()))
-    if key:
-        return Admitted(provider, key)
-    return _without_key(scope, headers, provider)
+    if not key:
+        return _without_key(scope, headers, provider)
+    if denied := _too_many_guesses(scope, key):
+        return denied
+    if is_token(key):
+        return Admitted(provider)
+    if provider.name == SIMULATOR and not is_local(scope):
+        message = "Beyond this machine the simulator wants a relay key, an ephemeral key or the console's token."
+        return Denied(401, f"{message} {UNAUTHORISED}", "invalid_api_key")
+    return Admitted(provider, key)
 
 
-async def _with_relay_key(key: str, named: str, known: Mapping[str, Provider]) -> Admitted | Denied:
+async def _with_relay_key(scope: Mapping[str, Any], key: str, named: str, known: Mapping[str, Provider]) -> Admitted | Denied:
     relay_key = await live.in_reader(relay_keys.find, key)
+    if relay_key is None:
+        wait = guesses.wait(address_of(scope), AS_RELAY_KEY)
+        guesses.wrong(address_of(scope), AS_RELAY_KEY)
+        if wait:
+            return Denied(429, f"Too many wrong keys came from this address: try again in {wait} s.", "rate_limit_exceeded")
     if relay_key is None or relay_key.revoked_at is not None:
         why = "This relay key has been revoked." if relay_key else "There is no such relay key here."
         return Denied(401, why, "invalid_api_key")
@@ -118,34 +138,57 @@ def _spent(relay_key: RelayKey, policy: Policy) -> Denied | None:
 
 
 def _without_key(scope: Mapping[str, Any], headers: Mapping[str, str], provider: Provider) -> Admitted | Denied:
-    """The console's own key is for its own pages and the origins it names; the simulator's needs none."""
+    """The console's own key is for its own pages and for the origins it names; the simulator's needs none.
+
+    Any program can write an ``Origin``: it counts for a client on this machine, or beside the cookie of a page that has
+    given the token.
+    """
     origin = headers.get("origin")
-    if origin is not None:
-        own = is_own_origin(origin, headers)
-        if not own or holds_token(_cookies(headers)):
-            return Admitted(provider)
-    elif provider.name == "simulator" and is_loopback((scope.get("client") or ("",))[0]):
+    if origin is None:
+        admitted = provider.name == SIMULATOR and is_local(scope)
+    elif is_own(origin, scope):
+        admitted = is_signed_in(scope) if settings.CONSOLE_TOKEN else is_local(scope)
+    else:
+        admitted = is_local(scope)
+    if admitted:
         return Admitted(provider)
     return Denied(401, f"You didn't provide an API key. {UNAUTHORISED}", "invalid_api_key")
 
 
-def _strange(headers: Mapping[str, str]) -> Denied | None:
+def _too_many_guesses(scope: Mapping[str, Any], key: str) -> Denied | None:
+    """Whether this client has brought so many keys that are no token that this one is not even compared with it."""
+    token = settings.CONSOLE_TOKEN
+    if not token or any(key.startswith(kind) and not token.startswith(kind) for kind in VENDOR_KEYS):
+        return None
+    digest = relay_keys.digest(key)
+    if digest in _known_keys:
+        return None
+    address = address_of(scope)
+    if wait := guesses.wait(address, AS_KEY):
+        return Denied(429, f"Too many different keys came from this address: try again in {wait} s.", "rate_limit_exceeded")
+    if not is_token(key):
+        guesses.wrong(address, AS_KEY)
+        while len(_known_keys) >= KNOWN_KEYS:
+            del _known_keys[next(iter(_known_keys))]
+        _known_keys[digest] = None
+    return None
+
+
+_known_keys: dict[str, None] = {}
+
+
+def foreign(scope: Mapping[str, Any]) -> Denied | None:
     """A header that is none, a host that is not ours (a name a foreign page has pointed here), or an origin that is not welcome."""
+    headers = headers_of(scope)
     if odd := next((name for name, value in headers.items() if CONTROL.search(name) or CONTROL.search(value)), ""):
         said = f"The header {CONTROL.sub('?', odd)} holds a control character, which no header can (RFC 9110 section 5.5)."
         return Denied(400, said, "invalid_header")
-    domain, _ = split_domain_port(headers.get("host", ""))
-    if not domain or not validate_host(domain, settings.ALLOWED_HOSTS):
+    if not serves_host(scope):
         return Denied(403, "This console does not serve that host name (CONSOLE_ALLOWED_HOSTS).", "host_not_allowed")
     origin = headers.get("origin")
-    if origin is None or is_own_origin(origin, headers) or origin in settings.RELAY_ALLOWED_ORIGINS:
+    if origin is None or is_own(origin, scope) or origin in settings.RELAY_ALLOWED_ORIGINS:
         return None
     return Denied(403, "Pages of this origin may not use the relay (RELAY_ALLOWED_ORIGINS).", "origin_not_allowed")
-
-
-def is_own_origin(origin: str, headers: Mapping[str, str]) -> bool:
-    """Whether a page of this console asks."""
-    return urlsplit(origin).netloc.lower() == headers.get("host", "").lower() and bool(origin)
 
 
 def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
@@ -175,8 +218,3 @@ def key_of(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str:
 def subprotocols_of(headers: Mapping[str, str]) -> list[str]:
     """What a client offers, in order."""
     return [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",") if name.strip()]
-
-
-def _cookies(headers: Mapping[str, str]) -> dict[str, str]:
-    pairs: Iterable[list[str]] = (part.strip().split("=", 1) for part in headers.get("cookie", "").split(";"))
-    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}

@@ -6,8 +6,6 @@ import os
 from typing import Any
 
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
-from channels.sessions import CookieMiddleware
 from django.core.asgi import get_asgi_application
 from django.urls import path, re_path
 
@@ -15,26 +13,22 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 http = get_asgi_application()  # first: it makes Django ready for the imports below
 
 from console import converters  # noqa: E402, F401  (makes <session:…> known)
-from console.access import TokenDoor  # noqa: E402
 from console.doors.audio import audio  # noqa: E402
 from console.doors.relay import nothing, relay  # noqa: E402
 from console.doors.sessions import SessionsConsumer  # noqa: E402
 from console.doors.timeline import TimelineConsumer  # noqa: E402
 from console.lifespan import lifespan  # noqa: E402
+from console.middleware import OwnOriginMiddleware, PageSocketGuard, RequestGuard  # noqa: E402
 
-# Pages' sockets: same origin only, with the console's token where one is set.
-pages = AllowedHostsOriginValidator(
-    CookieMiddleware(
-        TokenDoor(
-            URLRouter(
-                [
-                    path("ws/rail", SessionsConsumer.as_asgi()),
-                    path("ws/sessions/<session:session_id>/timeline", TimelineConsumer.as_asgi()),
-                    path("ws/sessions/<session:session_id>/audio", audio),
-                    re_path("", nothing),
-                ]
-            )
-        )
+# Pages' sockets: own origin only, with the console's token where one is set.
+pages = PageSocketGuard(
+    URLRouter(
+        [
+            path("ws/rail", SessionsConsumer.as_asgi()),
+            path("ws/sessions/<session:session_id>/timeline", TimelineConsumer.as_asgi()),
+            path("ws/sessions/<session:session_id>/audio", audio),
+            re_path("", nothing),
+        ]
     )
 )
 
@@ -44,4 +38,6 @@ async def sockets(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await (pages if scope["path"].startswith("/ws/") else relay)(scope, receive, send)
 
 
-application = ProtocolTypeRouter({"http": http, "websocket": sockets, "lifespan": lifespan})
+application = OwnOriginMiddleware(
+    ProtocolTypeRouter({"http": RequestGuard(http), "websocket": sockets, "lifespan": lifespan})
+)

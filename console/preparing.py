@@ -13,16 +13,25 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from console.access import is_loopback
+from console import origin
 
 
 class CannotStart(Exception):
     """The console cannot start here; the sentence says what to do."""
 
 
+def assert_public_url() -> None:
+    """Raise CannotStart when ``CONSOLE_PUBLIC_URL`` is set and names no origin."""
+    try:
+        origin.public()
+    except ValueError as error:
+        raise CannotStart(str(error)) from None
+
+
 def assert_guarded(host: str) -> None:
     """Raise CannotStart when others could reach an address and nothing would ask who they are."""
-    if not is_loopback(host) and not settings.CONSOLE_TOKEN:
+    assert_public_url()
+    if not origin.is_loopback(host) and not settings.CONSOLE_TOKEN:
         raise CannotStart(
             f"{host} can be reached by others: set CONSOLE_TOKEN to a secret that pages ask for, "
             "or leave HOST at 127.0.0.1."

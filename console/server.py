@@ -14,6 +14,8 @@ from twisted.internet import defer, reactor  # isort: skip
 from twisted.internet.endpoints import SSL4ServerEndpoint  # isort: skip
 from twisted.internet.interfaces import ISSLTransport  # isort: skip
 
+from console.http_protocol import StreamingChannel
+from console.origin import listening
 from console.sockets import CLOSE_WITHIN, CompleteProtocol
 from realtime.mailbox import Mailbox
 
@@ -56,6 +58,7 @@ class CompleteServer(Server):
     ) -> None:
         self.startup, self.shutdown, self.ready = startup, shutdown, ready
         self.host, self.tls, self.tls_port = host, tls, tls_port
+        listening.host = host
         self.failure = ""
         """Why listening failed, in the system's words; ``""`` when it did not."""
         super().__init__(
@@ -86,6 +89,8 @@ class CompleteServer(Server):
     def listening(self) -> None:
         """Called by ``run`` when everything is made and the loop is not yet running; tells the port of plain http."""
         self.ws_factory.protocol = CompleteProtocol
+        self.http_factory.protocol = StreamingChannel
+        self.http_factory.acceptableProtocols = lambda: [b"http/1.1"]  # whatever is installed: HTTP/2 would go past it
         if not USES_NVX:
             log.debug("autobahn works without its native code: fragments and pieces of messages are slower")
         # A violation is answered with its close code (1007, 1009 …), a close with the code it came with (RFC 6455 5.5.1),
@@ -116,9 +121,9 @@ class CompleteServer(Server):
         self.stop()
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
-        """As Daphne's; a WebSocket's ``receive`` reads on when it has caught up, and says what it can do."""
-        if scope["type"] != "websocket":
-            return super().create_application(protocol, scope)
+        """As Daphne's, with flow control; a WebSocket's scope says what this server can do beside Daphne."""
+        if scope["type"] == "http":
+            return self.create_http_application(protocol, scope)
         scope["asgi"] = {"version": "3.0", "spec_version": "2.4"}
         scope["extensions"] = {"websocket.http.response": {}, "console.drop": {}}
         scope["scheme"] = "wss" if ISSLTransport.providedBy(protocol.transport) else "ws"
@@ -143,6 +148,21 @@ class CompleteServer(Server):
             self.application(scope=scope, receive=receive, send=send)
         )
         return queue
+
+    def create_http_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        """Start a request's application; it receives the body as it arrives, and waits while the client does not read."""
+        scope["asgi"] = {"version": "3.0"}
+        body = protocol.open_body()
+
+        async def send(message: dict[str, Any]) -> None:
+            await self.handle_reply(protocol, message)
+            if protocol.drain.full:
+                await protocol.drain.wait()
+
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(
+            self.application(scope=scope, receive=body.receive, send=send)
+        )
+        return body
 
     def kill_all_applications(self) -> Any:
         """Called by the reactor before it stops."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 
 import environ
@@ -28,13 +30,14 @@ CONSOLE_TLS_CERT = env.str("CONSOLE_TLS_CERT", default="")
 CONSOLE_TLS_KEY = env.str("CONSOLE_TLS_KEY", default="")
 CONSOLE_TLS_PORT = env.str("CONSOLE_TLS_PORT", default="8443")
 CONSOLE_ALLOWED_HOSTS = env.list("CONSOLE_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", "::1"])
+CONSOLE_PUBLIC_URL = env.str("CONSOLE_PUBLIC_URL", default="")
 RELAY_ALLOWED_ORIGINS = [origin.rstrip("/") for origin in env.list("RELAY_ALLOWED_ORIGINS", default=[])]
 RELAY_IDLE_SECONDS = env.float("RELAY_IDLE_SECONDS", default=None)
 RELAY_MAX_SECONDS = env.float("RELAY_MAX_SECONDS", default=None)
 # ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 DEBUG = False
-ALLOWED_HOSTS = CONSOLE_ALLOWED_HOSTS
+ALLOWED_HOSTS = CONSOLE_ALLOWED_HOSTS + re.findall(r"(?i)^https?://(\[[^\]]*\]|[^/:?#@\s]+)", CONSOLE_PUBLIC_URL)
 
 
 def _secret_key() -> str:
@@ -50,6 +53,8 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
+INSTALLATION = hashlib.sha256(f"installation {SECRET_KEY}".encode()).hexdigest()[:8]
+"""In the names of cookies: those of consoles at several ports of one host would else replace each other."""
 
 INSTALLED_APPS = [
     "console",  # first: its runserver is the one that counts
@@ -69,7 +74,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "console.access.TokenMiddleware",
+    "console.middleware.PageMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -134,10 +139,12 @@ STORAGES = {
 
 # A newcomer's uploads are event logs; they are streamed to a file, never held in memory.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes of a body that are held before the rest goes to a file
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # bytes; the largest event the API takes, plus its form encoding
 
-SESSION_COOKIE_NAME = "console_session"
-CSRF_COOKIE_NAME = "console_csrf"
+SESSION_COOKIE_NAME = f"console_session_{INSTALLATION}"
+CSRF_COOKIE_NAME = f"console_csrf_{INSTALLATION}"
+CSRF_COOKIE_HTTPONLY = True  # pages have the token in their HTML
 CSRF_USE_SESSIONS = False
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"

@@ -37,6 +37,7 @@ SHIELDED = {
     "AZURE_OPENAI_API_KEY": "",
     "AZURE_OPENAI_ENDPOINT": "",
     "CONSOLE_ALLOWED_HOSTS": "127.0.0.1,localhost",
+    "CONSOLE_PUBLIC_URL": "",
     "CONSOLE_TLS_CERT": "",
     "CONSOLE_TLS_KEY": "",
     "CONSOLE_TLS_PORT": "0",

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from django.db import DatabaseError, InterfaceError
 
 from console import live, relays
+from console.access import is_token
 from console.admission import VIA, Admitted, Denied, admit, headers_of, subprotocols_of
 from console.writer import explain
 from realtime import dialects, masking
@@ -185,7 +186,7 @@ def asked_by(scope: dict[str, Any], headers: dict[str, str], rest: str) -> relay
     agent = headers.get("user-agent", "")
     if agent:
         passed["User-Agent"] = agent
-    passing = tuple((n, v) for n, v in query if n not in NOT_QUERY and not n.startswith(OURS))
+    passing = tuple((n, v) for n, v in query if n not in NOT_QUERY and not n.startswith(OURS) and not is_token(v))
     return relays.Asked(
         model=asked.get("model") or asked.get("deployment") or "",
         beta=dialects.asks_for_beta(headers),
@@ -194,7 +195,7 @@ def asked_by(scope: dict[str, Any], headers: dict[str, str], rest: str) -> relay
         label=ours.get("console_label", "")[:LONGEST_LABEL],
         facts={
             "path": scope["path"],
-            "query": {n: masking.secret(v) if n in ("api-key", "api_key") else v for n, v in query},
+            "query": {n: masking.secret(v) if n in ("api-key", "api_key") or is_token(v) else v for n, v in query},
             "handshake": masking.headers(headers),  # not "headers": of an object of that name the recorder masks every value
             "address": (scope.get("client") or ("",))[0],
         },

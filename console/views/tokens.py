@@ -15,9 +15,10 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.views.decorators.csrf import csrf_exempt
 
 from console import minting, relay_keys, rest
-from console.access import keyring
-from console.admission import Admitted, Denied, admit, headers_of, is_own_origin, key_of
+from console.access import is_token, keyring
+from console.admission import Admitted, Denied, admit, headers_of, key_of
 from console.minting import Failed, failure
+from console.origin import is_own
 from realtime import masking
 from realtime.dialects import successor
 from realtime.errors import Unreachable
@@ -56,7 +57,7 @@ class Caller:
         self.headers = headers
         given = key_of(scope_of(request), headers)
         self.is_ephemeral = relay_keys.ephemerals.find(given) is not None
-        self.own_key = bool(given) and admitted.relay_key is None and not self.is_ephemeral
+        self.own_key = bool(given and admitted.key) and admitted.relay_key is None and not self.is_ephemeral
         """The key is the provider's: the answer is between the two of them."""
         if is_page and not given:  # somebody may have typed a key on this browser's page
             held = keyring.key(request.session.session_key, admitted.provider.name)
@@ -65,7 +66,7 @@ class Caller:
     async def ask(self, what: str, body: bytes, headers: Headers | None = None) -> rest.Answer:
         """Ask the provider, with the client's key, or the console's own for whoever has none of the provider's."""
         query = parse_qsl(self.request.META.get("QUERY_STRING", ""), keep_blank_values=True)
-        passed = [(name, value) for name, value in query if not name.startswith(OURS)]
+        passed = [(name, value) for name, value in query if not name.startswith(OURS) and not is_token(value)]
         admitted = self.admitted
         return await rest.ask(admitted.provider, what, body, headers or self.headers, key=admitted.key, query=passed)
 
@@ -142,7 +143,7 @@ async def _judge(request: HttpRequest, headers: Headers) -> tuple[Admitted | Den
         origin = f"{request.scheme}://{headers.get('host', '')}"
         scope = {**scope, "headers": [*scope["headers"], (b"origin", origin.encode("latin-1"))]}
     admitted = await admit(scope)
-    is_page = bool(origin) and is_own_origin(origin, headers) and not key_of(scope, headers)
+    is_page = is_own(origin, scope) and not key_of(scope, headers)
     if is_page and request.method == "POST" and isinstance(admitted, Admitted) and not _holds_csrf_token(request):
         return Denied(403, "The console's own page sends its CSRF token with this.", "csrf_token_missing"), True
     return admitted, is_page

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import AsyncClient
 
 from console import live
@@ -132,7 +133,7 @@ class TestStart:
         response = await client.post("/sessions/start", {"provider": "simulator"}, headers=HTMX)
         assert (response.status_code, await Session.objects.acount()) == (403, 0)
         await client.get("/")
-        token = client.cookies["console_csrf"].value
+        token = client.cookies[settings.CSRF_COOKIE_NAME].value
         response = await client.post("/sessions/start", {"provider": "simulator"}, headers={"x-csrftoken": token})
         assert (response.status_code, await Session.objects.acount()) == (302, 1)
 

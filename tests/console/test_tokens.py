@@ -9,12 +9,15 @@ from typing import Any
 import httpx
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.middleware.csrf import get_token
 from django.test import AsyncClient, RequestFactory
 
 from console import live, providers, relay_keys, rest
-from console.access import keyring
+from console.access import TOKEN_COOKIE, keyring
 from console.models import RelayKey
+from console.sign_ins import sign_ins
+from tests.console.asgi_client import browser
 from tests.console.rest_stage import CLIENT_KEY, CONSOLE_KEY, EK, EXPIRES, Api, Asking, fails, made, says
 from tests.console.test_keys import database as stored
 
@@ -393,7 +396,8 @@ class TestKeys:
         assert (await asking.post(f"{SECRETS}?token=theirs", {})).status_code == 200
         assert str(asking.api.last.url).endswith("?token=theirs")
         assert (await asking.get("/realtime/token")).status_code == 401
-        assert (await asking.get("/relay/")).status_code == 401
+        async with browser() as page:
+            assert (await page.get("/relay/")).status_code == 401
 
 
 class TestOrigins:
@@ -469,7 +473,7 @@ class TestOwnPage:
         request = RequestFactory().get("/")
         token = get_token(request)
         asking.client = AsyncClient(enforce_csrf_checks=True)
-        asking.client.cookies["console_csrf"] = request.META["CSRF_COOKIE"]
+        asking.client.cookies[settings.CSRF_COOKIE_NAME] = request.META["CSRF_COOKIE"]
         return {"x_csrftoken": token}
 
     @pytest.mark.parametrize("path", [SECRETS, "/api/realtime/ephemeral", "/v1/realtime/sessions"])
@@ -512,7 +516,7 @@ class TestOwnPage:
         token = self.page(asking)
         assert (await asking.get("/realtime/token", sec_fetch_site="same-origin")).status_code == 401
         assert (await asking.post(SECRETS, {}, "", origin=OWN, **token)).status_code == 401
-        asking.client.cookies["console_token"] = "open-sesame"
+        asking.client.cookies[TOKEN_COOKIE] = sign_ins.issue()
         assert (await asking.get("/realtime/token", sec_fetch_site="same-origin")).status_code == 200
         assert (await asking.post(SECRETS, {}, "", origin=OWN, **token)).status_code == 200
 

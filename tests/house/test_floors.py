@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOORS = [
     {"console.management"},
     {"console.asgi", "console.urls", "console.server"},
-    {"console.doors", "console.views", "console.lifespan"},
+    {"console.doors", "console.views", "console.lifespan", "console.middleware"},
     {"console.outages"},
     {"console.panes"},
     {"console.watch", "console.page"},
@@ -21,7 +21,7 @@ FLOORS = [
     {"console.lifecycle"},
     {"console.relays", "console.minting"},
     {"console.admission"},
-    {"console.live", "console.logfiles", "console.sound", "console.preparing"},
+    {"console.live", "console.logfiles", "console.sound", "console.preparing", "console.http_protocol"},
     {"console.recorder", "console.access", "console.providers", "console.relay_keys", "console.rest"}
     | {"console.migrations", "console.sockets"},
     {"console.courier"},
@@ -32,7 +32,8 @@ FLOORS = [
     {"console.models"},
     {"console.columns"},
     {"console.settings", "console.static", "console.apps", "console.framing", "console.tls"}
-    | {"console.threads", "console.news", "console.converters"},
+    | {"console.threads", "console.news", "console.origin", "console.guesses", "console.sign_ins"}
+    | {"console.converters"},
     # ── Django ends here ──
     {"realtime.pytest_plugin"},
     {"realtime.simulator", "realtime.testing"},

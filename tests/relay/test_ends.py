@@ -271,5 +271,6 @@ async def disconnect(relay: Console, session_id: str) -> None:
     """What the page's button does."""
     async with httpx.AsyncClient(base_url=relay.url, trust_env=False) as client:
         await client.get(f"sessions/{session_id}/")
-        headers = {"X-CSRFToken": client.cookies["console_csrf"], "HX-Request": "true"}
+        token = next(value for name, value in client.cookies.items() if name.startswith("console_csrf_"))
+        headers = {"X-CSRFToken": token, "HX-Request": "true"}
         (await client.post(f"sessions/{session_id}/disconnect", headers=headers)).raise_for_status()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from console import origin
 from console.preparing import (
     CannotStart,
     assert_guarded,
@@ -64,7 +65,8 @@ class Command(BaseCommand):
         from console.server import CompleteServer  # noqa: PLC0415
 
         def ready(listens_on: int) -> None:
-            lines = [f"Realtime Console: {address('http', host, listens_on)}"]
+            own, here = origin.public(), address("http", host, listens_on)
+            lines = [f"Realtime Console: {own}/ (behind a proxy to {here})" if own else f"Realtime Console: {here}"]
             if certificate is not None:
                 lines.append(f"            also: {address('https', host, server.tls_port)}")
                 lines += [f"    for a client: {line}" for line in certificate.trust()]
