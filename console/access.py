@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
@@ -16,6 +17,8 @@ from console.origin import header, is_secure
 from console.sign_ins import sign_ins
 
 TOKEN_COOKIE = f"console_token_{settings.INSTALLATION}"
+RELAY_PATHS = re.compile(r"/api/realtime/|(?:/via/[^/]+)?(?:/openai)?(?:/v1)?/realtime(?:/|$)")
+"""Where programs come in, with keys of their own: ``console.admission`` asks them."""
 SECURE_PREFIX = "__Host-"
 """What the names of cookies begin with over https: browsers then keep http from reading and from setting them."""
 

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import escape_leading_slashes, urlencode
 
 from console import origin
-from console.access import SECURE_PREFIX, Access, access_of, address_of, cookie_name
+from console.access import RELAY_PATHS, SECURE_PREFIX, Access, access_of, address_of, cookie_name
 from console.admission import Denied, foreign
 from console.guesses import guesses
 from console.sign_ins import LIFETIME, sign_ins
@@ -21,8 +21,6 @@ from console.sign_ins import LIFETIME, sign_ins
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 Scope = dict[str, Any]
 
-RELAY_PATHS = re.compile(r"/api/realtime/|(?:/via/[^/]+)?(?:/openai)?(?:/v1)?/realtime(?:/|$)")
-"""Where programs come in, with keys of their own: ``console.admission`` asks them."""
 OPEN_PATHS = ("/healthz",)
 SAFE = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing."""
