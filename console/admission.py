@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from console import live, relay_keys
+from console import accounts, live, relay_keys
 from console.access import holds_token, is_loopback
 from console.models import RelayKey
 from console.providers import providers
@@ -77,7 +77,7 @@ async def admit(scope: Mapping[str, Any], provider_name: str = "") -> Admitted |
         owner = await live.in_reader(relay_keys.by_id, minted.relay_key) if minted.relay_key else None
         if minted.relay_key and owner is None:
             return Denied(401, "The key this one was made with has been revoked.", "invalid_api_key")
-        if owner is not None and (denied := _spent(owner, minted.policy)):
+        if owner is not None and (denied := await _spent(owner)):
             return denied
         return Admitted(known[minted.provider], minted.upstream_key, owner, minted.policy, minted.session, minted.model)
     if key.startswith(relay_keys.PREFIX):
@@ -99,18 +99,16 @@ async def _with_relay_key(key: str, named: str, known: Mapping[str, Provider]) -
     if name not in known:
         return Denied(404, f'The provider of this key, "{name}", is not configured any longer.', "provider_not_found")
     policy = Policy.read(relay_key.policy)
-    if denied := _spent(relay_key, policy):
+    if denied := await _spent(relay_key):
         return denied
     await live.in_reader(relay_keys.touch, relay_key)
     return Admitted(known[name], "", relay_key, policy)
 
 
-def _spent(relay_key: RelayKey, policy: Policy) -> Denied | None:
-    """Whether a key's money is gone."""
-    if policy.dollars is None or relay_key.spent_usd < policy.dollars:
-        return None
-    text = f"This key may spend US$ {policy.dollars:g}, and has."
-    return Denied(429, text, "insufficient_quota", "insufficient_quota")
+async def _spent(relay_key: RelayKey) -> Denied | None:
+    """Whether a key's account is at its limit, by what is spent and what is reserved for responses under way."""
+    account = await accounts.of(relay_key)
+    return Denied(429, account.end.message, account.end.code, account.end.code) if account.is_reached else None
 
 
 def _without_key(scope: Mapping[str, Any], headers: Mapping[str, str], provider: Provider) -> Admitted | Denied:

@@ -32,7 +32,7 @@ FORM = re.compile(r"sk-relay-[0-9A-Za-z]{43}")
 
 
 class TestMake:
-    """``relay_keys.make``, ``find``, ``revoke``, ``touch``, ``spent``"""
+    """``relay_keys.make``, ``find``, ``revoke``, ``touch``, ``settle``"""
 
     def test_its_form(self) -> None:
         """256 bits of chance behind a prefix by which whatever masks keys masks these."""
@@ -110,7 +110,7 @@ class TestMake:
         """Sessions side by side lose nothing: the database adds."""
         key, _ = relay_keys.make("app")
         for _ in range(4):
-            relay_keys.spent(key.pk, 0.25)
+            relay_keys.settle(key.pk, 0.25, 0.0)
         assert RelayKey.objects.get().spent_usd == 1.0
 
 
@@ -188,7 +188,7 @@ class TestCommand:
     def test_list_and_revoke(self) -> None:
         """The list names every key and shows none; revoking takes one out of use."""
         text = self.run("app", "--policy", '{"dollars": 2}')[0].strip()
-        relay_keys.spent(RelayKey.objects.get().pk, 0.5)
+        relay_keys.settle(RelayKey.objects.get().pk, 0.5, 0.0)
         self.run("other", "--provider", "openai")
         assert "“app” is revoked" in self.run("app", "--revoke")[0]
         lines = self.run("--list")[0].splitlines()

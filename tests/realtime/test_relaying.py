@@ -17,6 +17,7 @@ from realtime.limits import Limits
 from realtime.passage import Passage
 from realtime.policy import Guard, Policy
 from realtime.relaying import EARLY_LIMIT, RelayRunner
+from realtime.spending import Account, Spending
 from realtime.testing import RecordingTap, ScriptedUpstream
 
 CREATED = {"type": "session.created", "event_id": "event_1", "session": {"type": "realtime", "id": "sess_1", "model": "gpt-realtime"}}
@@ -515,17 +516,17 @@ async def test_fixed_fields_are_set_first_and_cannot_be_read() -> None:
 
 async def test_money_that_is_spent_ends_the_session() -> None:
     """A key's dollars are counted by each response's usage; when they are gone, so is the session, and it says why."""
-    paid: list[float] = []
+    account = Account(0.0001)
     policy = Policy.read({"dollars": 0.0001})
     usage = {
         "total_tokens": 200, "input_tokens": 100, "output_tokens": 100,
         "input_token_details": {"text_tokens": 100, "audio_tokens": 0, "cached_tokens": 0},
         "output_token_details": {"text_tokens": 100, "audio_tokens": 0},
     }  # fmt: skip
-    async with stage(CREATED, passage=Passage(guard=Guard(policy)), paid=paid.append) as on:
+    async with stage(CREATED, passage=Passage(guard=Guard(policy)), spending=Spending(account)) as on:
         on.api.say({"type": "response.done", "response": {"id": "r", "status": "completed", "usage": usage}})
         await on.over()
-        assert paid == [pytest.approx((100 * 4 + 100 * 16) / 1e6)]
+        assert account.spent == pytest.approx((100 * 4 + 100 * 16) / 1e6)
         assert on.program.types == ["session.created", "response.done", "error"]
         assert on.program.events[-1]["error"]["code"] == "insufficient_quota"
 
