@@ -55,6 +55,33 @@ class Denied:
         return {"error": {"message": self.message, "type": self.type, "param": None, "code": self.code}}
 
 
+KNOWN_PATHS = ("", "/translations")
+"""Behind a provider's own path: sessions whose frames a policy can judge and whose cost can be counted."""
+KNOWN_QUERY = re.compile(r"model|deployment|api-version|api[-_]key|intent=(?:transcription|conversation)?|console_.*")
+"""Parameters whose effect is known: names, of ``intent`` with its value. ``call_id`` leads into somebody else's call."""
+
+
+def within_policy(policy: Policy, path: str, query: Iterable[tuple[str, str]] = ()) -> Denied | None:
+    """Why a key with this policy may not reach an address, None when it may: only what the console can judge and count.
+
+    ``path`` is what stands behind the provider's own. Fields of a session can be fixed for a Realtime session alone.
+    """
+    if policy == Policy():
+        return None
+    if path not in KNOWN_PATHS or (path and policy.session):
+        return path_not_allowed(f"…/realtime{path}")
+    for name, value in query:
+        if not KNOWN_QUERY.fullmatch(f"{name}={value}" if name == "intent" else name):
+            return path_not_allowed(f"…/realtime{path} with the parameter “{name[:40]}”")
+    return None
+
+
+def path_not_allowed(what: str) -> Denied:
+    """The refusal of an address that a policy cannot be kept at."""
+    text = f"This key has a policy or a limit, and what {what} does or costs is not known to the relay: it is not passed on."
+    return Denied(403, text, "path_not_allowed")
+
+
 UNAUTHORISED = "Give a key: Authorization: Bearer KEY, api-key: KEY, or the subprotocol openai-insecure-api-key.KEY."
 
 
@@ -93,9 +120,9 @@ async def _with_relay_key(key: str, named: str, known: Mapping[str, Provider]) -
     if relay_key is None or relay_key.revoked_at is not None:
         why = "This relay key has been revoked." if relay_key else "There is no such relay key here."
         return Denied(401, why, "invalid_api_key")
-    if named and relay_key.provider and named != relay_key.provider:
-        return Denied(403, f"This key is for the provider {relay_key.provider}.", "wrong_provider")
-    name = named or relay_key.provider or next(iter(known))
+    name = relay_key.provider or next(iter(known))  # made for none: the default, whichever that is now
+    if named and named != name:
+        return Denied(403, f"This key is for the provider {name}.", "wrong_provider")
     if name not in known:
         return Denied(404, f'The provider of this key, "{name}", is not configured any longer.', "provider_not_found")
     policy = Policy.read(relay_key.policy)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
@@ -41,6 +41,7 @@ HEED_EVERY = 2.0
 """Seconds between two such looks: a key revoked from the command line ends its sessions within that."""
 TRANSLATIONS = "/translations"
 """Behind a provider's own path: sessions that are paid by elapsed sound."""
+SERVICE_TIER = "openai-service-tier"
 REVOKED = 3000
 """Close code with which OpenAI ends a connection whose key is no good (protocol 1.5)."""
 
@@ -143,8 +144,11 @@ async def open_relay(admitted: Admitted, asked: Asked, client: Client) -> Relaye
     except BaseException:
         _let_go(session_id)
         raise
+    passing = asked.passing
+    if guard is not None:  # a service tier changes what a response costs, by a factor that is told nowhere
+        passing = replace(passing, headers={name: value for name, value in passing.headers.items() if name != SERVICE_TIER})
     runner = RelayRunner(
-        lambda: upstream.dial(provider, model, admitted.key, asked.passing),
+        lambda: upstream.dial(provider, model, admitted.key, passing),
         recorder.tap(session_id),
         tools.ToolContext(
             memory={},
@@ -162,6 +166,8 @@ async def open_relay(admitted: Admitted, asked: Asked, client: Client) -> Relaye
         runner.note("translation", f"{asked_model} was shut down with the beta: {living} takes its place.", {"model": living})
     if model != living:
         runner.note("policy", f"The model is {model}, as this key's policy says, not {living or 'the default'}.", {})
+    if passing.headers != asked.passing.headers:
+        runner.note("policy", "The client's service tier was not passed on: what it costs is not known.", {})
     return Relayed(session_id, runner)
 
 

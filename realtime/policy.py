@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST = 1_000_000_000
 """Minutes, sessions and dollars from which a limit is a mistake."""
+NAMES = ("type", "session", "response", "item", "input", "role", "model")
+"""Keys of a frame that a guard looks at, whatever is fixed."""
 TYPES_KEPT = 512
 """Types of event whose judgement is remembered; a client that invents more only makes itself slower."""
 
@@ -115,7 +117,7 @@ class Guard:
         self._judges = policy != Policy()
         self._reads = bool(self._checks) or policy.dollars is not None
         """Whether a frame that cannot be read may hide what the policy forbids, or what costs money."""
-        self._names = {"type", "session", "response", "item", "input", "role", "model", *(name for path in self.fixed.refused for name in path)}
+        self._names = {*NAMES, *(name for path in self.fixed.refused for name in path)}
         """Keys by which frames are judged: no parser may take another key for one of them."""
 
     # ── Before the first frame ─────────────────────────────────────────────────────────────────────────────────────

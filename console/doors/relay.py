@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from console import relays
-from console.admission import VIA, Admitted, Denied, admit, headers_of, subprotocols_of
+from console.admission import VIA, Admitted, Denied, admit, headers_of, subprotocols_of, within_policy
 from realtime import dialects, masking
 from realtime.errors import NotConnected
 from realtime.parting import VANISHED
@@ -82,7 +82,8 @@ async def relay(scope: dict[str, Any], receive: Any, send: Any) -> None:
         return
     admitted = await admit(scope)
     if isinstance(admitted, Admitted):
-        admitted = relays.room_for(admitted) or admitted
+        barred = within_policy(admitted.policy, place["rest"] or "", query_of(scope))
+        admitted = barred or relays.room_for(admitted) or admitted
     if isinstance(admitted, Denied):
         await refuse(send, admitted)
         return
@@ -162,9 +163,14 @@ def weight(message: dict[str, Any]) -> int:
     return len(message.get("text") or message.get("bytes") or "")
 
 
+def query_of(scope: dict[str, Any]) -> list[tuple[str, str]]:
+    """The parameters of a handshake's address, in order."""
+    return parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+
+
 def asked_by(scope: dict[str, Any], headers: dict[str, str], rest: str) -> relays.Asked:
     """What a client's handshake asks for, and what of it travels on."""
-    query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+    query = query_of(scope)
     ours = {name: value for name, value in query if name.startswith(OURS)}
     asked = dict(query)
     passed = {name: value for name, value in headers.items() if PASSED.match(name)}
