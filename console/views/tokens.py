@@ -16,7 +16,16 @@ from django.views.decorators.csrf import csrf_exempt
 
 from console import minting, relay_keys, rest
 from console.access import keyring
-from console.admission import Admitted, Denied, admit, headers_of, is_own_origin, key_of, path_not_allowed, within_policy
+from console.admission import (
+    Admitted,
+    Denied,
+    admit,
+    headers_of,
+    is_own_origin,
+    key_of,
+    path_not_allowed,
+    within_policy,
+)
 from console.minting import Failed, failure
 from realtime import masking
 from realtime.dialects import successor

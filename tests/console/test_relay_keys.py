@@ -113,6 +113,15 @@ class TestMake:
             relay_keys.settle(key.pk, 0.25, 0.0)
         assert RelayKey.objects.get().spent_usd == 1.0
 
+    def test_the_dearest_only_grows(self) -> None:
+        """What is reserved for a response is the dearest there ever was, whichever process wrote it."""
+        key, _ = relay_keys.make("app")
+        for dearest in (0.25, 0.5, 0.125, 0.0):
+            settled = relay_keys.settle(key.pk, 0.0, dearest)
+        assert settled is not None
+        assert settled.dearest_usd == 0.5
+        assert relay_keys.settle(key.pk + 1, 1.0, 1.0) is None
+
 
 class TestEphemeral:
     """``Ephemerals``: a while, in memory"""
@@ -197,6 +206,17 @@ class TestCommand:
             r'app  sk-relay-….{4}  default provider  revoked \d{4}-\d\d-\d\d \d\d:\d\d  US\$ 0.5000  {"dollars": 2}', lines[1]
         )
         assert text not in "".join(lines)
+
+    def test_a_reset(self) -> None:
+        """What a key has spent is zero again; its dearest response stays known. A revoked or unknown key is told."""
+        self.run("app", "--policy", '{"dollars": 2}')
+        relay_keys.settle(RelayKey.objects.get().pk, 0.5, 0.25)
+        assert "US$ 0" in self.run("app", "--reset")[0]
+        assert (RelayKey.objects.get().spent_usd, RelayKey.objects.get().dearest_usd) == (0.0, 0.25)
+        with pytest.raises(CommandError, match="no key “other”"):
+            self.run("other", "--reset")
+        with pytest.raises(CommandError, match="Either"):
+            self.run("app", "--reset", "--revoke")
 
     @pytest.mark.parametrize(("arguments", "sentence"), [
         ((), "Give the key a name"),

@@ -627,3 +627,13 @@ async def test_a_client_that_leaves_during_the_handshake() -> None:
     assert not dialled
     assert [entry.type for entry in tap.entries] == ["meter", "close"]
     assert tap.entries[-1].data["by"] == "client"
+
+
+async def test_an_end_while_dialling_is_told() -> None:
+    """A session that is ended before the API has answered is ended for its client, too, in the same words."""
+    async with stage(dialled=False, passage=Passage(guard=Guard(Policy(dollars=1.0))), spending=Spending(Account(1.0, spent=2.0))) as on:
+        await on.over()
+        assert on.program.types == ["error"]
+        assert on.program.events[0]["error"]["code"] == "insufficient_quota"
+        assert isinstance(on.program.ended, tuple) and on.program.ended[0] == 1008
+    assert on.close["by"] == "console"
