@@ -9,7 +9,7 @@ import logging
 from django.conf import settings
 from django.template.loader import get_template
 
-from console import live, providers, rest
+from console import accounts, live, providers, rest
 from console.news import RAIL, news
 from console.recorder import recorder
 from console.threads import take_turns
@@ -62,6 +62,7 @@ def _read_ahead() -> None:
 async def shutdown() -> None:
     """Close every session, write what is left, stop. Takes a few seconds at most."""
     await live.stop_all()
+    await accounts.flush()
     await rest.close()
     loop = asyncio.get_running_loop()
     if not await loop.run_in_executor(None, recorder.stop):

@@ -367,6 +367,8 @@ class RelayKey(models.Model):
     provider = models.CharField(max_length=64, blank=True)
     policy = models.JSONField(default=dict, blank=True)
     spent_usd = models.FloatField(default=0)
+    dearest_usd = models.FloatField(default=0)
+    """Of its responses so far, the dearest: reserved for each one that is under way."""
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -95,9 +96,28 @@ def touch(key: RelayKey) -> None:
         RelayKey.objects.filter(pk=key.pk).update(last_used_at=now)
 
 
-def spent(key_id: int, dollars: float) -> None:
-    """Add to what a key has spent, in US$; the database adds, so that sessions side by side lose nothing."""
-    RelayKey.objects.filter(pk=key_id).update(spent_usd=F("spent_usd") + dollars)
+def settle(key_id: int, dollars: float, dearest: float) -> RelayKey | None:
+    """Add to what a key has spent, in US$, and raise its dearest response; the key as it is then, None if it is gone.
+
+    The database adds, so nothing is lost to a ``--reset`` by another process between two calls.
+    """
+    with transaction.atomic():
+        keys = RelayKey.objects.filter(pk=key_id)
+        if dollars:
+            keys.update(spent_usd=F("spent_usd") + dollars)
+        if dearest:
+            keys.filter(dearest_usd__lt=dearest).update(dearest_usd=dearest)
+        return keys.first()
+
+
+def reset(name: str) -> RelayKey:
+    """Set what a key has spent to zero. A running console notices within seconds. Raises NoSuchKey."""
+    key = RelayKey.objects.usable().filter(name=name).first()
+    if key is None:
+        raise NoSuchKey(f"There is no key “{name}” whose account could be reset.")
+    key.spent_usd = 0.0
+    key.save(update_fields=["spent_usd"])
+    return key
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,15 @@ from django.views.decorators.csrf import csrf_exempt
 
 from console import minting, relay_keys, rest
 from console.access import is_token, keyring
-from console.admission import Admitted, Denied, admit, headers_of, key_of
+from console.admission import (
+    Admitted,
+    Denied,
+    admit,
+    headers_of,
+    key_of,
+    path_not_allowed,
+    within_policy,
+)
 from console.minting import Failed, failure
 from console.origin import is_own
 from realtime import masking
@@ -196,6 +204,7 @@ def _passed(answer: rest.Answer) -> HttpResponse:
 
 async def post(caller: Caller, what: str = "", **place: str) -> HttpResponse:
     """What is posted below the API's address."""
+    _keep_within_policy(caller, what)
     if what in (minting.SECRETS, f"translations/{minting.SECRETS}"):
         caller.refuse_ephemeral()
         if caller.own_key:
@@ -206,6 +215,17 @@ async def post(caller: Caller, what: str = "", **place: str) -> HttpResponse:
     if what in ("calls", "translations/calls") or CALL.fullmatch(what):
         return await _call(caller, what)
     raise failure(404, f"Invalid URL ({caller.request.method} {caller.request.path})")
+
+
+def _keep_within_policy(caller: Caller, what: str) -> None:
+    """Raises Failed where a key's policy cannot be kept: a call's sound goes past the relay, other addresses are not known."""
+    policy = caller.admitted.policy
+    makes, _, below = what.rpartition("/")
+    denied = within_policy(policy, f"/{makes}" if makes else "")
+    if policy != Policy() and denied is None and below != minting.SECRETS and what not in BETA_KINDS:
+        denied = path_not_allowed(f"…/realtime/{what}")
+    if denied is not None:
+        raise Failed(denied.status, denied.body["error"])
 
 
 async def _beta_session(caller: Caller, what: str) -> HttpResponse:
@@ -228,11 +248,7 @@ async def _beta_session(caller: Caller, what: str) -> HttpResponse:
 
 async def _call(caller: Caller, what: str) -> HttpResponse:
     """A call, made or controlled, as it is; its sound travels between the client and the provider alone."""
-    admitted, body = caller.admitted, caller.request.body
-    if admitted.policy != Policy():
-        message = "This key has a policy, and a call goes past the relay that keeps it: open a WebSocket."
-        raise failure(403, message, "call_not_allowed")
-    answer = await caller.ask(what, body)
+    answer = await caller.ask(what, caller.request.body)
     if not caller.own_key and answer.status >= 400:  # it may name the key it refuses, which is the console's
         answer = replace(answer, body=masking.mask(answer.body.decode("utf-8", "replace"), "")[0].encode())
     return _passed(answer)

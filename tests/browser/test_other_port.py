@@ -40,7 +40,7 @@ TRY_REQUESTS = """async (urls) => Object.fromEntries(await Promise.all(urls.map(
 class Foreign(http.server.BaseHTTPRequestHandler):
     """An empty page; whatever cookies come with the request are kept."""
 
-    cookies: list[str] = []  # noqa: RUF012  (one list for all requests)
+    cookies: list[str] = []
 
     def do_GET(self) -> None:
         """Answer any address."""

@@ -374,7 +374,7 @@ class TestKeys:
         _, text = await make(minutes=5)
         for key in (text, (await asking.post(SECRETS, {}, text)).json()["value"]):
             response = await asking.post("/v1/realtime/calls", b"v=0", key, content_type="application/sdp")
-            assert (response.status_code, error(response)["code"]) == (403, "call_not_allowed")
+            assert (response.status_code, error(response)["code"]) == (403, "path_not_allowed")
         _, free = await make("free")
         asking.api.answer = says(201, "v=0")
         await asking.post("/v1/realtime/calls", b"v=0", free, content_type="application/sdp")

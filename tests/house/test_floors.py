@@ -21,6 +21,7 @@ FLOORS = [
     {"console.lifecycle"},
     {"console.relays", "console.minting"},
     {"console.admission"},
+    {"console.accounts"},
     {"console.live", "console.logfiles", "console.sound", "console.preparing", "console.http_protocol"},
     {"console.recorder", "console.access", "console.providers", "console.relay_keys", "console.rest"}
     | {"console.migrations", "console.sockets"},
@@ -40,14 +41,15 @@ FLOORS = [
     {"realtime.relaying"},
     {"realtime.runner"},
     {"realtime.upstream", "realtime.logs", "realtime.tools", "realtime.soundtrack"}
-    | {"realtime.passage", "realtime.ledger", "realtime.limits", "realtime.parting"},
+    | {"realtime.passage", "realtime.ledger", "realtime.limits", "realtime.parting"}
+    | {"realtime.spending"},
     {"realtime.protocol", "realtime.conversation", "realtime.filters", "realtime.endings", "realtime.dialects"}
     | {"realtime.policy", "realtime.ours"},
     {"realtime.lines", "realtime.calls"},
     {"realtime.timeline", "realtime.items"},
     {"realtime.settings", "realtime.fixed", "realtime.sdk_types"},
     {"realtime.catalog", "realtime.masking", "realtime.shapes", "realtime.meter", "realtime.prices"}
-    | {"realtime.pcm"},
+    | {"realtime.pcm", "realtime.strict_json"},
     {"realtime.audio"},
     {"realtime.events"},
     {"realtime.errors", "realtime.wire"},
