@@ -21,13 +21,18 @@ FLOORS = [
     {"console.relays", "console.minting"},
     {"console.admission"},
     {"console.live", "console.logfiles", "console.sound", "console.preparing"},
+    {"console.housekeeping", "console.imports"},
+    {"console.import_process"},
+    {"console.importing"},
     {"console.recorder", "console.access", "console.providers", "console.relay_keys", "console.rest"}
     | {"console.migrations", "console.sockets"},
     {"console.courier"},
     {"console.writer_process"},
-    {"console.writer", "console.gathering"},
+    {"console.writer", "console.gathering", "console.retention"},
+    {"console.storage"},
     {"console.admin", "console.batches", "console.reopening", "console.parcels"},
     {"console.models"},
+    {"console.pacing", "console.locks"},
     {"console.settings", "console.static", "console.apps", "console.framing", "console.tls"}
     | {"console.threads", "console.news"},
     # ── Django ends here ──

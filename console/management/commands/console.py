@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from console.preparing import (
     CannotStart,
     assert_guarded,
+    assert_limits,
     hold_data_dir,
     prepare_data_dir,
     prepare_database,
@@ -44,6 +45,7 @@ class Command(BaseCommand):
         try:
             port = as_port(options["port"])
             assert_guarded(host)
+            assert_limits()
             assert_free(host, port)
             prepare_data_dir()
             certificate = server_certificate(made_here=options["tls"])
