@@ -109,7 +109,8 @@ class _Reading:
                 raise  # nothing after it can be relied on
             yield from self._skip(line, error.reason)
             return
-        del data, text
+        self.found |= data["k"] in jsonl.KINDS
+        del data, text  # a long frame is held once, not three times
         if self._head is None:
             self.report.assume("head")
             self.report.assume("started_at")
@@ -117,8 +118,6 @@ class _Reading:
             seq = self._placed + 1 if entry.seq <= self._placed else entry.seq
             entry = jsonl.at(entry, seq)
         self._placed, self._t_us = entry.seq, entry.t_us
-        if entry.note != jsonl.UNKNOWN:
-            self.found = True
         self.report.events += entry.event is not None
         yield entry
 

@@ -55,8 +55,8 @@ class Command(BaseCommand):
 
     def _say(self, facts: dict[str, Any], as_json: bool) -> None:
         if as_json:
-            empty: dict[str, Any] = {"file": facts["file"], "format": None, "sessions": [], "events": 0, "guessed": [], "missing": [], "skipped": []}
-            self.stdout.write(json.dumps({**empty, **facts}, ensure_ascii=False))
+            nothing: dict[str, Any] = {"format": None, "sessions": [], "events": 0, "guessed": [], "missing": [], "skipped": []}
+            self.stdout.write(json.dumps({"file": facts["file"], **nothing, **facts}, ensure_ascii=False))
             return
         if "error" in facts:
             self.stderr.write(facts["error"])
