@@ -87,7 +87,8 @@ def _import(task: dict[str, Any]) -> None:
     importer = importing.Importer(Path(task["locks"]), progress)
 
     def stop_at_end_of_input() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 4096):  # not through sys.stdin: a thread that holds it when Python ends is a fatal error
+            pass
         importer.stop()
 
     threading.Thread(target=stop_at_end_of_input, name="stop", daemon=True).start()
