@@ -1,4 +1,4 @@
-"""What starts before the first page and stops after the last: recorder, nudges, the built-in simulator."""
+"""What starts before the first page and stops after the last: recorder, nudges, housekeeping, the built-in simulator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import logging
 from django.conf import settings
 from django.template.loader import get_template
 
-from console import accounts, live, providers, rest
+from console import accounts, housekeeping, imports, live, providers, rest
 from console.news import RAIL, news
 from console.recorder import recorder
 from console.threads import take_turns
@@ -22,11 +22,12 @@ COLLECT_AFTER = (5_000, 5, 5)
 """Objects more than before at which the collector looks at new ones, and how seldom at older ones; Python's are 700, 10, 10."""
 
 _simulator: SimulatorServer | None = None
+_rounds: asyncio.Task[None] | None = None
 
 
 async def startup() -> None:
     """Start everything; call once, on the event loop that serves the pages."""
-    global _simulator
+    global _rounds, _simulator
     take_turns()
     loop = asyncio.get_running_loop()
 
@@ -44,6 +45,7 @@ async def startup() -> None:
     _simulator = SimulatorServer(host="127.0.0.1", port=0)
     await _simulator.start()
     providers.simulator_listens(_simulator.url)
+    _rounds = asyncio.create_task(housekeeping.rounds(), name="housekeeping")
 
 
 def _read_ahead() -> None:
@@ -61,7 +63,9 @@ def _read_ahead() -> None:
 
 async def shutdown() -> None:
     """Close every session, write what is left, stop. Takes a few seconds at most."""
-    await live.stop_all()
+    if _rounds is not None:
+        _rounds.cancel()
+    await asyncio.gather(live.stop_all(), imports.stop_all())
     await accounts.flush()
     await rest.close()
     loop = asyncio.get_running_loop()
@@ -69,4 +73,5 @@ async def shutdown() -> None:
         log.error("Some of what was recorded last could not be written: %s", recorder.trouble or "no time left")
     if _simulator is not None:
         await _simulator.stop()
+    await loop.run_in_executor(None, housekeeping.stop)
     await loop.run_in_executor(None, live.close_readers)

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import DatabaseError
 
 from console import lifecycle
-from console.preparing import CannotStart, assert_public_url, hold_data_dir
+from console.preparing import CannotStart, assert_limits, assert_public_url, hold_data_dir
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -19,6 +19,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await receive()  # lifespan.startup
     try:
         assert_public_url()
+        assert_limits()
         lock = await asyncio.to_thread(hold_data_dir)
         await lifecycle.startup()
     except CannotStart as error:

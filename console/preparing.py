@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from console import origin
+from console import origin, retention
 
 
 class CannotStart(Exception):
@@ -36,6 +36,14 @@ def assert_guarded(host: str) -> None:
             f"{host} can be reached by others: set CONSOLE_TOKEN to a secret that pages ask for, "
             "or leave HOST at 127.0.0.1."
         )
+
+
+def assert_limits() -> None:
+    """Raise CannotStart when CONSOLE_KEEP_DAYS or CONSOLE_MAX_DISK cannot be a limit: nothing may be removed by mistake."""
+    try:
+        retention.limits()
+    except retention.InvalidLimit as error:
+        raise CannotStart(str(error)) from None
 
 
 def prepare_data_dir() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from pathlib import Path
@@ -32,6 +33,8 @@ CONSOLE_TLS_PORT = env.str("CONSOLE_TLS_PORT", default="8443")
 CONSOLE_ALLOWED_HOSTS = env.list("CONSOLE_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", "::1"])
 CONSOLE_PUBLIC_URL = env.str("CONSOLE_PUBLIC_URL", default="")
 RELAY_ALLOWED_ORIGINS = [origin.rstrip("/") for origin in env.list("RELAY_ALLOWED_ORIGINS", default=[])]
+CONSOLE_KEEP_DAYS = env.str("CONSOLE_KEEP_DAYS", default="")
+CONSOLE_MAX_DISK = env.str("CONSOLE_MAX_DISK", default="")
 RELAY_IDLE_SECONDS = env.float("RELAY_IDLE_SECONDS", default=None)
 RELAY_MAX_SECONDS = env.float("RELAY_MAX_SECONDS", default=None)
 # ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -114,7 +117,8 @@ DATABASES = {
             # WAL lets pages read while the recorder writes; with it, NORMAL syncs at checkpoints and cannot corrupt.
             # A frame of sound takes 5 KB, which leaves half of an 8 KiB page empty, and little of 16 KiB;
             # 16 MB between checkpoints save writing hot pages anew.
-            "init_command": "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+            # A database made anew can give pages back to the system, a few at a time (console.storage).
+            "init_command": "PRAGMA page_size=16384; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
             "PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=1000",
             "transaction_mode": "IMMEDIATE",  # take the write lock at once: a deferred upgrade cannot wait for it
             "timeout": 5,  # seconds a writer waits for another
@@ -140,6 +144,9 @@ STORAGES = {
 # A newcomer's uploads are event logs; they are streamed to a file, never held in memory.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes of a body that are held before the rest goes to a file
+FILE_UPLOAD_TEMP_DIR = CONSOLE_DATA_DIR / "uploads"  # on the disk that has room for it, and emptied at each start
+with contextlib.suppress(OSError):  # a directory that cannot be written to is refused, with a sentence, at the start
+    FILE_UPLOAD_TEMP_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # bytes; the largest event the API takes, plus its form encoding
 
 SESSION_COOKIE_NAME = f"console_session_{INSTALLATION}"

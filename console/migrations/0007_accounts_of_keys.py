@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("console", "0005_rows_in_order_of_writing"),
+        ("console", "0006_pins_and_removals"),
     ]
 
     operations = [

@@ -81,7 +81,7 @@ class TestForPrograms:
         assert sessions[0] | {"ended_at": None} == {
             "id": second, "label": "Olá", "source": "console", "provider": "simulator", "model": "gpt-realtime-2.1",
             "dialect": "ga", "client": "", "key_name": "", "status": "closed", "started_at": "2026-11-20T10:01:00+00:00", "ended_at": None,
-            "events": 2, "errors": 1,
+            "events": 2, "errors": 1, "pinned": False,
         }  # fmt: skip
 
     def test_one(self, client: Client) -> None:

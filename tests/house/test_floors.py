@@ -23,15 +23,18 @@ FLOORS = [
     {"console.admission"},
     {"console.accounts"},
     {"console.live", "console.logfiles", "console.sound", "console.preparing", "console.http_protocol"},
+    {"console.housekeeping", "console.imports"},
+    {"console.import_process"},
+    {"console.importing"},
     {"console.recorder", "console.access", "console.providers", "console.relay_keys", "console.rest"}
     | {"console.migrations", "console.sockets"},
     {"console.courier"},
     {"console.writer_process"},
-    {"console.writer", "console.gathering"},
-    {"console.quarantine"},
+    {"console.writer", "console.gathering", "console.retention"},
+    {"console.storage", "console.quarantine"},
     {"console.admin", "console.batches", "console.reopening", "console.parcels"},
     {"console.models"},
-    {"console.columns"},
+    {"console.pacing", "console.locks", "console.columns"},
     {"console.settings", "console.static", "console.apps", "console.framing", "console.tls"}
     | {"console.threads", "console.news", "console.origin", "console.guesses", "console.sign_ins"}
     | {"console.converters"},

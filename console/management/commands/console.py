@@ -14,6 +14,7 @@ from console import origin
 from console.preparing import (
     CannotStart,
     assert_guarded,
+    assert_limits,
     hold_data_dir,
     prepare_data_dir,
     prepare_database,
@@ -45,6 +46,7 @@ class Command(BaseCommand):
         try:
             port = as_port(options["port"])
             assert_guarded(host)
+            assert_limits()
             assert_free(host, port)
             prepare_data_dir()
             certificate = server_certificate(made_here=options["tls"])

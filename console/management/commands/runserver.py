@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 from console.preparing import (
     CannotStart,
     assert_guarded,
+    assert_limits,
     hold_data_dir,
     prepare_data_dir,
     prepare_database,
@@ -31,6 +32,7 @@ class Command(runserver.Command):
 
         try:
             assert_guarded(self.addr)
+            assert_limits()
             self.check(display_num_errors=True)
             prepare_data_dir()
             self.lock = hold_data_dir()
