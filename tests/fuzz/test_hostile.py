@@ -58,8 +58,8 @@ async def test_each_is_stored(console: tuple[Console, socket.socket], database: 
 @pytest.mark.long
 @DATABASES
 async def test_each_is_stored_always(console: tuple[Console, socket.socket], database: str) -> None:
-    """A hundred thousand, other ones."""
-    await outlive(*console, rounds=20, seed=1000)
+    """A hundred thousand, other ones; every second client speaks the beta dialect, so that its frames are translated."""
+    await outlive(*console, rounds=27, seed=1000)
 
 
 async def outlive(console: Console, listening: socket.socket, rounds: int, seed: int) -> None:
@@ -67,16 +67,17 @@ async def outlive(console: Console, listening: socket.socket, rounds: int, seed:
     async with Api(listening) as api, httpx.AsyncClient(base_url=console.url, trust_env=False, timeout=PATIENCE) as page:
         await page.get("")
         for number in range(rounds):
-            await relayed(console, api, page, seed + 10 * number)
+            await relayed(console, api, page, seed + 10 * number, {"OpenAI-Beta": "realtime=v1"} if number % 2 else {})
             await own(api, page, seed + 10 * number + 5)
         health = await page.get("healthz")
         assert (health.status_code, health.text) == (200, "ok\n")
 
 
-async def relayed(console: Console, api: Api, page: httpx.AsyncClient, seed: int) -> None:
+async def relayed(console: Console, api: Api, page: httpx.AsyncClient, seed: int, headers: dict[str, str]) -> None:
     """A client's session: frames of the client, the API and the composer."""
-    client_says, api_says = list(hostile.frames(SAID, seed)), list(hostile.frames(SAID, seed + 1))
-    async with dial(console) as program:
+    said_by = SAID if not headers else SAID // 4  # translated frames cost more
+    client_says, api_says = list(hostile.frames(said_by, seed)), list(hostile.frames(said_by, seed + 1))
+    async with dial(console, additional_headers=headers) as program:
         talk = await api.talk()
         session_id = session_of(program)
         async with hearing(program, talk) as (got, heard):
