@@ -157,17 +157,3 @@ async def stop_all(session_ids: Iterable[str] | None = None) -> None:
     """Close these sessions, without any named every one: for shutdown, and when they can be recorded no longer."""
     chosen = running() if session_ids is None else session_ids
     await asyncio.gather(*(stop(session_id, RESTART) for session_id in chosen))
-
-
-def mark_abandoned() -> int:
-    """Sessions a crashed process left open are over; say so. Returns how many."""
-    return (
-        Session.objects.live()
-        .exclude(pk__in=running())
-        .update(
-            status=Session.CLOSED,
-            ended_at=timezone.now(),
-            close_by="console",
-            close_reason="the console stopped before this session was closed",
-        )
-    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from struct import Struct
 from typing import BinaryIO
 
 import msgspec
 from django.core.serializers.json import DjangoJSONEncoder
 
+from realtime import masking
 from realtime.timeline import Entry
 
 LENGTH = Struct("<I")
@@ -64,23 +65,44 @@ _decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
 
 
 def packed(told: Iterable[Told], whole: bool = False) -> bytearray:
-    """A parcel as it travels."""
+    """A parcel as it travels, secrets masked: it may be kept in the journal."""
     entries: list[tuple[str, Entry, str]] = []
     late: list[tuple[str, Late]] = []
     for session_id, what in told:
         if isinstance(what, Late):
             late.append((session_id, what))
-        elif what.data:
+            continue
+        what = _masked(what)
+        if what.data:
             bare = msgspec.structs.replace(what, data={})
-            entries.append((session_id, bare, json.dumps(what.data, cls=DjangoJSONEncoder)))
+            entries.append((session_id, bare, masking.mask(json.dumps(what.data, cls=DjangoJSONEncoder), "")[0]))
         else:
             entries.append((session_id, what, ""))
     return _framed(Parcel(entries, late, whole, time.monotonic()))
 
 
-def parcels(inward: BinaryIO) -> Iterator[tuple[list[Told], bool, float]]:
-    """What was packed, until the other side has closed: what was told, whether to store it now, and when it was packed."""
+def _masked(entry: Entry) -> Entry:
+    """An entry without its secrets; of an event it says so, as whoever makes its row would."""
+    event = entry.event
+    if event is not None:
+        raw, masked = masking.mask(event.raw, event.type)
+        if masked:
+            bare = msgspec.structs.replace(event, raw=raw)
+            return msgspec.structs.replace(entry, event=bare, data={**entry.data, "masked": True})
+    elif entry.text:
+        text, masked = masking.mask(entry.text, "")
+        if masked:
+            return msgspec.structs.replace(entry, text=text)
+    return entry
+
+
+def parcels(inward: BinaryIO, before: Callable[[], None] = lambda: None) -> Iterator[tuple[list[Told], bool, float]]:
+    """What was packed, until the other side has closed: what was told, whether to store it now, and when it was packed.
+
+    ``before`` is called when one has come and is not yet read.
+    """
     for message in _messages(inward):
+        before()
         parcel = _decode_parcel(message)
         told: list[Told] = [
             (session_id, msgspec.structs.replace(entry, data=json.loads(facts)) if facts else entry)

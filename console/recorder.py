@@ -15,6 +15,7 @@ from time import monotonic, sleep
 from console.batches import BATCH_ROWS
 from console.courier import Courier
 from console.gathering import Gathering, weight
+from console.journal import Journal
 from console.parcels import Late, Receipt, Told
 from console.threads import breathe, give_way
 from realtime import timeline as engine
@@ -53,7 +54,9 @@ class Recorder:
         self._told = self._done = 0
         """Bytes taken, and bytes dealt with: each counted by one thread only."""
         self._queue: deque[Told] = deque()
-        self._courier = Courier(self._heard, on_loss=lambda: self._wake.set())
+        self.journal: Journal | None = None
+        """Keeps what is packed until it is stored; set before ``start``."""
+        self._courier = Courier(self._heard)
         self._waiting: deque[asyncio.Future[None]] = deque()
         """Of those who wait until less is behind."""
         self._open: set[str] = set()
@@ -127,7 +130,6 @@ class Recorder:
             while not self._stopping or self._queue or any(self._batches):
                 if not self._stopping:
                     self._wait(quiet > REST_AFTER)
-                self._courier.revive()
                 quiet = 0 if self._queue or any(self._batches) else quiet + 1
                 self._heed_pages()
                 self._pack()
@@ -167,10 +169,10 @@ class Recorder:
                 if isinstance(entry, engine.Entry):
                     (self._open.discard if entry.kind == "close" else self._open.add)(session_id)
             if shown is None:
-                watched.take(told, len(self._open))
+                watched.take(told, len(self._open), self.journal)
             else:
-                watched.take([one for one in told if one[0] in shown], len(self._open))
-                others.take([one for one in told if one[0] not in shown], len(self._open))
+                watched.take([one for one in told if one[0] in shown], len(self._open), self.journal)
+                others.take([one for one in told if one[0] not in shown], len(self._open), self.journal)
             if queue:
                 breathe()
 

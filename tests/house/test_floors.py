@@ -20,16 +20,19 @@ FLOORS = [
     {"console.lifecycle"},
     {"console.relays", "console.minting"},
     {"console.admission"},
-    {"console.live", "console.logfiles", "console.sound", "console.preparing"},
+    {"console.live", "console.logfiles", "console.sound", "console.preparing", "console.recovering"},
     {"console.recorder", "console.access", "console.providers", "console.relay_keys", "console.rest"}
     | {"console.migrations", "console.sockets"},
     {"console.courier"},
+    {"console.isolating"},
     {"console.writer_process"},
     {"console.writer", "console.gathering"},
     {"console.admin", "console.batches", "console.reopening", "console.parcels"},
     {"console.models"},
+    {"console.journal", "console.locks", "console.pace"},
     {"console.settings", "console.static", "console.apps", "console.framing", "console.tls"}
     | {"console.threads", "console.news"},
+    {"console.private_files"},
     # ── Django ends here ──
     {"realtime.pytest_plugin"},
     {"realtime.simulator", "realtime.testing"},
