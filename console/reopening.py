@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from django.db import connection, transaction
 from django.db.models import Max, Q
 
-from console.batches import ALONE
 from console.models import Entry
 from realtime.timeline import APPEND, BOUNDARIES, OPEN_FOLDS, Folder
 
@@ -21,10 +19,3 @@ def reopened(session_id: str) -> tuple[Folder, int]:
     for head in reversed(streams.order_by("-fold_last_us", "-seq")[:OPEN_FOLDS]):
         folder.resume(head.to_entry(head.frame().raw), head.fold())
     return folder, entries.aggregate(seq=Max("seq"))["seq"] or 0
-
-
-def settle() -> None:
-    """Wait until no other writer's transaction is under way: PostgreSQL may still be busy with that of one that was killed."""
-    if connection.vendor == "postgresql":
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(ALONE)

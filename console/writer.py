@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, DataError, IntegrityError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, DataError, IntegrityError, connection, connections, transaction
 
-from console.batches import Batch
+from console.batches import ALONE, Batch
 from console.parcels import Late, Receipt, Told, parcels, signed
-from console.reopening import reopened, settle
+from console.reopening import reopened
 from realtime import timeline as engine
 
 RETRY_FIRST, RETRY_MOST = 0.25, 1.0
@@ -88,9 +88,11 @@ class Writer:
                 return
 
     def _settle(self) -> None:
-        """Once: wait for the end of what a writer before this one has left under way."""
+        """Once, where a writer before this one may have been killed: PostgreSQL can still be busy with its last transaction."""
         if self._again and not self._settled:
-            settle()
+            if connection.vendor == "postgresql":
+                with transaction.atomic(), connection.cursor() as cursor:
+                    cursor.execute(ALONE)
             self._settled = True
 
     def _open(self, told: list[Told]) -> None:

@@ -127,7 +127,7 @@ class ScriptedUpstream:
         """The session under test breaks off."""
         self.hang_up(None)
 
-    async def expect(self, *types: str, timeout: float = 5.0) -> list[dict[str, Any]]:
+    async def expect(self, *types: str, timeout: float = 60.0) -> list[dict[str, Any]]:
         """Wait until frames of these types have come, in this order, others between them allowed; return them."""
 
         def found() -> list[dict[str, Any]] | None:

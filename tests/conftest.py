@@ -15,18 +15,23 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 
+from tests import children
+from tests.postgres import postgres, postgres_module_url, postgres_url  # noqa: F401  (fixtures for everybody)
+from tests.waiting import PATIENCE
+
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 """Name of one of several processes that share the work, and the first one's environment and directory; else None."""
 DATA_DIR = Path(os.environ["CONSOLE_DATA_DIR"] if WORKER else tempfile.mkdtemp(prefix="realtime-console-tests-")).resolve()
-START_WITHIN = 60  # seconds; the first start collects static files, on a machine that also runs everything else
-STOP_WITHIN = 15  # seconds
+START_WITHIN = 120  # seconds; the first start collects static files, on a machine that also runs everything else
+LONG_WITHIN = 900  # seconds for a long form or a benchmark, which may take ten minutes; pyproject.toml has the others' bound
 
 SHIELDED = {
     "AZURE_OPENAI_API_KEY": "",
@@ -36,7 +41,7 @@ SHIELDED = {
     "CONSOLE_TLS_KEY": "",
     "CONSOLE_TLS_PORT": "0",
     "CONSOLE_TOKEN": "",
-    "DATABASE_URL": "",
+    "DATABASE_URL": os.environ.get("TESTS_DATABASE_URL", ""),  # tests run on a database of the kind it names
     "HOST": "",
     "OPENAI_API_KEY": "",
     "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
@@ -60,9 +65,16 @@ assert settings.CONSOLE_DATA_DIR == DATA_DIR  # read now: pytest-django sets up 
 def _writes_in_a_thread() -> None:
     """What tests record in their own process is written there, too; consoles they start have their own processes."""
     from console.courier import Courier  # noqa: PLC0415  (Django is set up after this file is read)
+    from console.recorder import Recorder  # noqa: PLC0415
     from tests.console.writing import WriterThread  # noqa: PLC0415
 
     Courier.launch = staticmethod(WriterThread)
+    Recorder.stop = partialmethod(Recorder.stop, timeout=PATIENCE)  # a busy machine takes longer than a console may
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let no child process outlive the test, the fixture and the run that it belongs to."""
+    config.pluginmanager.register(children, "children")
 
 
 def pytest_unconfigure() -> None:
@@ -77,6 +89,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if marker not in config.option.markexpr:
             config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(marker)])
             items[:] = [item for item in items if not item.get_closest_marker(marker)]
+    for item in items:
+        if (item.get_closest_marker("long") or item.get_closest_marker("bench")) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_WITHIN))
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
@@ -160,16 +175,15 @@ class Console:
     """What it said when it was ready."""
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
-        """Ask it to stop; returns its exit status."""
-        self.process.send_signal(signum)
-        return self.process.wait(STOP_WITHIN)
+        """Ask it to stop; returns its exit status. Raises AssertionError when it does not: it is killed then."""
+        return children.stop(self.process, signum)
 
 
 def start_console(folder: Path, *arguments: str, **environment: str) -> Console:
     """Start ``manage.py console`` on a free port with its data in ``folder``; fails with its words when it does not."""
     log = folder / "terminal.log"
     with log.open("wb") as terminal:
-        process = subprocess.Popen(
+        process = children.spawn(
             [sys.executable, "manage.py", "console", "--port", "0", *arguments],
             cwd=ROOT,
             env={**os.environ, "CONSOLE_DATA_DIR": str(folder / "data"), **environment},
@@ -187,8 +201,7 @@ def start_console(folder: Path, *arguments: str, **environment: str) -> Console:
         lines = (said.rstrip("\n"), *(more.read() or b"").decode().splitlines())
     address = re.search(r"http://\S+/", said)
     if address is None:
-        process.kill()
-        process.wait()
+        children.kill(process)
         pytest.fail(f"the console did not start: {said}{log.read_text()}")
     return Console(process, address[0], folder / "data", log, lines)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import pytest
 
 from realtime.audio import RATE
 from realtime.pcm import resample
-from tests.conftest import utterance
+from tests.conftest import START_WITHIN, utterance
+from tests.waiting import PATIENCE, eventually
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MICROPHONE_RATE = 48_000
@@ -31,6 +32,8 @@ ARGUMENTS = [
 EXPECTED = ("net::ERR", "status of 4", "[object Event]")
 """Chromium's complaints that are no defect: map tiles without a network, a form that is answered with what is wrong, and
 htmx's own word for a socket that broke."""
+ANSWER = PATIENCE * 1000
+"""Milliseconds anything may take on a busy machine before a test gives up."""
 SIZE = {"width": 1440, "height": 900}
 
 
@@ -46,8 +49,19 @@ def chromium() -> str:
 def playwright() -> Iterator[Any]:
     """Playwright itself; one module's, since its event loop must be gone before another can begin."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    sync_api.expect.set_options(timeout=ANSWER)
     with sync_api.sync_playwright() as started:
         yield started
+
+
+def happens(page: Any, condition: Callable[[], Any], what: str) -> Any:
+    """Return the first true value of ``condition``; the page goes on meanwhile."""
+    return eventually(condition, what, sleep=lambda seconds: page.wait_for_timeout(seconds * 1000))
+
+
+def becomes(page: Any, condition: str) -> None:
+    """Wait for a JavaScript condition. Playwright's own wait evaluates strings, which the page's policy forbids."""
+    happens(page, lambda: page.evaluate(condition), condition)
 
 
 def write_wav(path: Path, sound: bytes) -> Path:
@@ -69,7 +83,8 @@ def launch(playwright: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         if name not in running:
             wav = write_wav(tmp_path_factory.mktemp("microphone") / f"{name}.wav", sound)
             running[name] = playwright.chromium.launch(
-                executable_path=chromium(), args=[*ARGUMENTS, f"--use-file-for-fake-audio-capture={wav}"]
+                executable_path=chromium(), args=[*ARGUMENTS, f"--use-file-for-fake-audio-capture={wav}"],
+                timeout=START_WITHIN * 1000,
             )
         return running[name]
 
@@ -81,6 +96,7 @@ def launch(playwright: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def new_page(browser: Any) -> Iterator[Any]:
     """A page in a context of its own; whatever its scripts throw or the browser refuses fails the test."""
     context = browser.new_context(viewport=SIZE, permissions=["microphone"])
+    context.set_default_timeout(ANSWER)
     page = context.new_page()
     trouble: list[str] = []
     page.on("pageerror", lambda error: trouble.append(str(error)))

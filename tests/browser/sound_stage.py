@@ -17,6 +17,8 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from tests.waiting import PATIENCE
+
 HERE = Path(__file__).parent
 FOLDERS = {"static": HERE.parents[1] / "static" / "console", "": HERE / "voice_page"}
 POLICY = (
@@ -64,7 +66,7 @@ class SoundStage:
             for message in messages:
                 await self._socket.send(message if isinstance(message, bytes) else json.dumps(message))
 
-        asyncio.run_coroutine_threadsafe(send(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(send(), self._loop).result(PATIENCE)
 
     def hang_up(self, code: int, reason: str = "") -> None:
         """Close the page's socket; 1006 breaks it instead."""
@@ -76,7 +78,7 @@ class SoundStage:
             else:
                 await self._socket.close(code, reason)
 
-        asyncio.run_coroutine_threadsafe(close(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(close(), self._loop).result(PATIENCE)
 
     async def _converse(self, socket: ServerConnection) -> None:
         self._socket = socket
@@ -112,12 +114,12 @@ class SoundStage:
         stage = cls()
         thread = threading.Thread(target=stage._loop.run_until_complete, args=(stage._run(),), name="sound stage")
         thread.start()
-        assert stage._ready.wait(10)
+        assert stage._ready.wait(PATIENCE), "the server of the sound stage did not start"
         try:
             yield stage
         finally:
             stage._loop.call_soon_threadsafe(stage._stop.set)
-            thread.join(10)
+            thread.join(PATIENCE)
             stage._loop.close()
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-pytestmark = pytest.mark.browser
+from tests.browser.conftest import ANSWER, becomes
 
-ANSWER = 20_000
-"""Milliseconds an answer may take on a busy machine before a test gives up."""
+pytestmark = pytest.mark.browser
 
 VOICE = "document.querySelector('voice-link').voice"
 """JavaScript for the page's voice."""
@@ -36,11 +34,8 @@ def connect(page: Page, url: str) -> str:
 
 
 def until(page: Page, condition: str) -> None:
-    """Wait for a JavaScript condition. Playwright's own wait evaluates strings, which the page's policy forbids."""
-    deadline = time.monotonic() + ANSWER / 1000
-    while not page.evaluate(condition):
-        assert time.monotonic() < deadline, f"never happened: {condition}"
-        page.wait_for_timeout(10)
+    """Wait for a JavaScript condition."""
+    becomes(page, condition)
 
 
 def say(page: Page, text: str) -> None:

@@ -17,7 +17,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from realtime.audio import RATE
-from tests.browser.test_console import ANSWER, VOICE, row, say, until
+from tests.browser.conftest import ANSWER, happens
+from tests.browser.test_console import VOICE, row, say, until
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.browser
 
@@ -66,10 +68,7 @@ class Program:
 
     def got(self, type_: str) -> None:
         """Wait until it has got an event of this type."""
-        deadline = time.monotonic() + ANSWER / 1000
-        while type_ not in self.types:
-            assert time.monotonic() < deadline, f"never came: {type_}; came: {self.types}"
-            time.sleep(0.01)
+        eventually(lambda: type_ in self.types, f"{type_} comes")
 
 
 @contextmanager
@@ -138,8 +137,7 @@ def test_a_row_that_grows_out_of_sight(app: Any, page: Page) -> None:
         expect(spoken).to_have_count(1)
         for number in range(MANY):
             one.send({"type": f"app.mark.{number}"})  # each makes two rows: itself, and the error that answers it
-        while one.types.count("error") < MANY:
-            page.wait_for_timeout(20)
+        happens(page, lambda: one.types.count("error") >= MANY, "each is answered")
         one.send({"type": "app.mark.all"})  # a page so far behind shows the newest rows, and not each of those before
         expect(row(page, "app.mark.all")).to_have_count(1, timeout=ANSWER)
         expect(spoken).to_have_count(0)
@@ -149,9 +147,13 @@ def test_a_row_that_grows_out_of_sight(app: Any, page: Page) -> None:
         seqs = page.locator("#timeline tr[data-seq]").evaluate_all("rows => rows.map((row) => Number(row.dataset.seq))")
         assert seqs == sorted(seqs)
         expect(spoken).to_have_count(0)
-        while not spoken.count():
+
+        def scrolled() -> int:
             page.locator("#timeline tr[data-seq]").first.scroll_into_view_if_needed()
             page.wait_for_timeout(50)
+            return int(spoken.count())
+
+        happens(page, scrolled, "the row that grew is scrolled to")
         expect(spoken).to_have_attribute("data-count", "6")
 
 

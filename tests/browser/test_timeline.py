@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import ANSWER as PATIENCE
+
 pytestmark = pytest.mark.browser
 
-PATIENCE = 20_000
-"""Milliseconds anything may take on a busy machine before a test gives up."""
 EVENTS = 20_000
 MOST_ROWS = 1000
 """Rows a page may hold, whatever the session's length."""

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import ANSWER as PATIENCE
 from tests.conftest import Console, start_console
 
 pytestmark = pytest.mark.browser
 
-PATIENCE = 20_000
-"""Milliseconds anything may take on a busy machine before a test gives up."""
 
 
 @pytest.fixture

@@ -12,13 +12,12 @@ import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect
 
 from realtime.audio import RATE
-from tests.browser.conftest import ARGUMENTS, chromium, write_wav
+from tests.browser.conftest import ANSWER, ARGUMENTS, becomes, chromium, happens, write_wav
 from tests.browser.sound_stage import SoundStage
+from tests.conftest import START_WITHIN
 
 pytestmark = pytest.mark.browser
 
-PATIENCE = 10.0
-"""Seconds a browser on a busy machine may take for what takes milliseconds."""
 MS = RATE // 1000
 """Samples per millisecond."""
 
@@ -38,16 +37,7 @@ def peak_hertz(pcm: bytes) -> float:
 
 def until(condition: Callable[[], Any], page: Page, what: str) -> Any:
     """Wait, letting the page go on, until a condition holds; returns what it gave."""
-    deadline = time.monotonic() + PATIENCE
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        page.wait_for_timeout(10)
-    return value
-
-
-def becomes(page: Page, condition: str) -> None:
-    """Wait until a JavaScript condition holds. Playwright's own wait evaluates strings, which the policy forbids."""
-    until(lambda: page.evaluate(condition), page, condition)
+    return happens(page, condition, what)
 
 
 def announce(item_id: str) -> dict[str, Any]:
@@ -72,7 +62,8 @@ def browser(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) ->
     microphone = write_wav(tmp_path_factory.mktemp("microphone") / "tone.wav", tone(440, 5000))
     arguments = [argument for argument in ARGUMENTS if "autoplay" not in argument]
     browser = playwright.chromium.launch(
-        executable_path=chromium(), args=[*arguments, f"--use-file-for-fake-audio-capture={microphone}"]
+        executable_path=chromium(), args=[*arguments, f"--use-file-for-fake-audio-capture={microphone}"],
+        timeout=START_WITHIN * 1000,
     )
     yield browser
     browser.close()
@@ -89,6 +80,7 @@ def stage() -> Iterator[SoundStage]:
 def page(browser: Browser, stage: SoundStage) -> Iterator[Page]:
     """The page's side, touched once and connected; what it complains of fails the test."""
     context = browser.new_context(permissions=["microphone"])
+    context.set_default_timeout(ANSWER)
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.children import die_with_us
+
 INSTALL_WITHIN = 120  # seconds; once, then it is cached
-RUN_WITHIN = 100  # seconds
+RUN_WITHIN = 120  # seconds
 
 
 def installed(config: pytest.Config, packages: tuple[str, ...], script: Path) -> Path:
@@ -37,7 +39,7 @@ async def run(folder: Path, script: Path, *arguments: str, **environment: str) -
     """What a script prints; fails with what it complains of when it does not end well."""
     process = await asyncio.create_subprocess_exec(
         "node", script.name, *arguments, cwd=folder, env={**os.environ, **environment},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0, preexec_fn=die_with_us(),
     )  # fmt: skip
     try:
         async with asyncio.timeout(RUN_WITHIN):

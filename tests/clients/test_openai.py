@@ -14,7 +14,8 @@ from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from openai.types.realtime import RealtimeServerEvent
 
 from realtime.simulator.server import SimulatorServer
-from tests.clients.words import FORECAST, GET_WEATHER, GREETING, KEY, PATIENCE, STORY, WEATHER, chunks
+from tests.clients.words import FORECAST, GET_WEATHER, GREETING, KEY, STORY, WEATHER, chunks
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture

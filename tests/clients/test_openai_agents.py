@@ -11,7 +11,8 @@ from agents import function_tool
 from agents.realtime import RealtimeAgent, RealtimeRunner, RealtimeSession, RealtimeSessionEvent
 
 from realtime.simulator.server import SimulatorServer
-from tests.clients.words import GREETING, KEY, PATIENCE, STORY, WEATHER, chunks
+from tests.clients.words import GREETING, KEY, STORY, WEATHER, chunks
+from tests.waiting import PATIENCE
 
 asked: list[str] = []
 

@@ -13,7 +13,8 @@ from openai import AsyncOpenAI
 from openai.resources.beta.realtime.realtime import AsyncRealtimeConnection
 
 from realtime.simulator.server import SimulatorServer
-from tests.clients.words import FORECAST, GET_WEATHER, GREETING, KEY, PATIENCE, STORY, WEATHER, chunks
+from tests.clients.words import FORECAST, GET_WEATHER, GREETING, KEY, STORY, WEATHER, chunks
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from realtime.simulator.server import SimulatorServer
-from tests.clients.words import FORECAST, GET_WEATHER, GREETING, KEY, PATIENCE, STORY, WEATHER, chunks
+from tests.clients.words import FORECAST, GET_WEATHER, GREETING, KEY, STORY, WEATHER, chunks
+from tests.waiting import PATIENCE
 
 Event = dict[str, Any]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-PATIENCE = 30  # seconds; a busy machine may take its time, a broken one never comes
 KEY = "sk-test"
 GREETING = "Hello."
 WEATHER = "What is the weather in Lisbon?"

@@ -23,6 +23,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import WebSocketException
 
+from tests import children
 from tests.conftest import ROOT
 
 START_WITHIN = 120.0
@@ -171,18 +172,17 @@ class Victim:
 
     def stop(self) -> int:
         """End it as a supervisor does."""
-        self.process.terminate()
-        return self.process.wait(60)
+        return children.stop(self.process)
 
 
 def start(folder: Path, **environment: str) -> Victim:
     """Start a console on the data directory in ``folder``."""
     log = folder / "terminal.log"
     with log.open("ab") as terminal:
-        process = subprocess.Popen(
+        process = children.spawn(
             [sys.executable, "manage.py", "console", "--port", "0"],
             cwd=ROOT, env={**os.environ, "CONSOLE_DATA_DIR": str(folder / "data"), **environment},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=terminal, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=terminal,
         )  # fmt: skip
     assert process.stdout is not None
     timer = threading.Timer(START_WITHIN, process.kill)

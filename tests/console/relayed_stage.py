@@ -16,7 +16,8 @@ from realtime.events import parse
 from realtime.relaying import RelayRunner
 from realtime.testing import ScriptedUpstream
 from realtime.timeline import Leg, Origin, Transit
-from tests.console.stage import HOST, IN_FORCE, PATIENCE, Stage, Story
+from tests.console.stage import HOST, IN_FORCE, Stage, Story
+from tests.waiting import PATIENCE
 
 AGENT = b"OpenAI/Python 3.52.0"
 

@@ -22,6 +22,7 @@ from realtime.runner import SessionRunner
 from realtime.testing import Clock, ScriptedUpstream
 from realtime.timeline import Entry, Folder, Timeline
 from realtime.upstream import Provider
+from tests.waiting import PATIENCE
 
 HTMX = {"hx-request": "true"}
 HOST = b"localhost"
@@ -38,8 +39,6 @@ IN_FORCE: dict[str, Any] = {
     },
 }  # fmt: skip
 """A session as an API tells it that takes turns by hand."""
-PATIENCE = 5.0
-"""Seconds until a test that waits for something gives up."""
 
 
 class Stage:
@@ -158,10 +157,22 @@ class Story:
         return str(self.session.pk)
 
 
+class Patient(WebsocketCommunicator):
+    """A page's socket that waits for what comes as long as every test does; the library's own waits for one second."""
+
+    async def receive_output(self, timeout: float = PATIENCE) -> Any:
+        """Return the next message, however short the caller's time is."""
+        return await super().receive_output(max(timeout, PATIENCE))
+
+    async def wait(self, timeout: float = PATIENCE) -> None:
+        """Return when the application has ended."""
+        await super().wait(max(timeout, PATIENCE))
+
+
 def socket(path: str, *headers: tuple[bytes, bytes]) -> WebsocketCommunicator:
     """A page's socket, not yet connected; by default from the console's own origin."""
     given = dict([(b"host", HOST), (b"origin", b"http://" + HOST), *headers])
-    return WebsocketCommunicator(application, path, headers=[(name, value) for name, value in given.items() if value])
+    return Patient(application, path, headers=[(name, value) for name, value in given.items() if value])
 
 
 async def closing(socket: WebsocketCommunicator) -> int:

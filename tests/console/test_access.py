@@ -6,7 +6,8 @@ import pytest
 from django.test import Client
 
 from console.access import is_loopback
-from tests.console.stage import PATIENCE, Stage, Story, closing, socket
+from tests.console.stage import Stage, Story, closing, socket
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db
 

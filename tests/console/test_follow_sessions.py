@@ -15,7 +15,8 @@ from console.news import RAIL, news
 from console.rail import Rail
 from console.watch import Watch
 from tests.console.relayed_stage import RelayedStory
-from tests.console.stage import PATIENCE, Stage, socket
+from tests.console.stage import Stage, socket
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -173,8 +174,9 @@ async def test_the_session_on_the_page(stage: Stage) -> None:
     await page.disconnect()
 
 
-async def test_no_more_often_than_can_be_read(stage: Stage) -> None:
+async def test_no_more_often_than_can_be_read(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """However much is recorded, the next message waits for its time."""
+    monkeypatch.setattr("console.doors.sessions.SessionsConsumer.every", 2 * PATIENCE)
     page, _ = await listing()
     [story] = await sync_to_async(stories)(1)
     for _ in range(20):

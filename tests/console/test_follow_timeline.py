@@ -13,7 +13,8 @@ from channels.testing import WebsocketCommunicator
 from console import watch
 from console.models import Entry, Frame, Session
 from console.news import news
-from tests.console.stage import PATIENCE, Stage, Story, closing, seqs, socket
+from tests.console.stage import Stage, Story, closing, seqs, socket
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -16,7 +16,8 @@ from console.models import Entry
 from console.news import news
 from console.watch import Watch
 from tests.console.relayed_stage import RelayedStory
-from tests.console.stage import IN_FORCE, PATIENCE, Stage, Story, seqs, socket
+from tests.console.stage import IN_FORCE, Stage, Story, seqs, socket
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

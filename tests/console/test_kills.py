@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import children
 from tests.console.kill_stage import STORED_WITHIN, Talk, Traffic, Victim, busy_loops, get, losses, start, stored
 
 AT_MOST = 0.3
@@ -87,8 +88,7 @@ async def rounds(folder: Path, kinds: list[str], sessions: list[int], every: flo
                 lost.setdefault(kind, []).append(seconds)
             assert await asyncio.to_thread(victim.stop) == 0
         finally:
-            victim.process.kill()
-            victim.process.wait()
+            children.kill(victim.process)
     assert not [path.name for path in (folder / "data").iterdir() if path.name.startswith("journal")], "an orderly end needs none"
     return lost
 

@@ -15,7 +15,8 @@ from console.doors import audio
 from console.models import Entry
 from realtime.events import parse
 from tests.console.relayed_stage import Program, program
-from tests.console.stage import IN_FORCE, PATIENCE, Stage, flush, socket
+from tests.console.stage import IN_FORCE, Stage, flush, socket
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -14,6 +14,7 @@ import pytest
 from django.db import connection
 
 from tests.console.stories import tell
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +23,7 @@ def migrate(data_dir: Path, *to: str) -> None:
     """Bring the database there to a state, the newest by default."""
     environment = {**os.environ, "CONSOLE_DATA_DIR": str(data_dir), "DATABASE_URL": ""}
     command = [sys.executable, "manage.py", "migrate", "--verbosity", "0", *to]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=60)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=PATIENCE)
 
 
 def fill(database: sqlite3.Connection, table: str, rows: list[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from console.news import News
-from tests.console.stage import PATIENCE
+from tests.waiting import PATIENCE
 
 
 async def told(event: asyncio.Event) -> None:

@@ -28,7 +28,8 @@ from realtime.events import parse
 from realtime.testing import Clock
 from realtime.timeline import Entry as Told
 from realtime.timeline import Timeline, fold_all
-from tests.console.stage import HTMX, PATIENCE, Stage, Story, flush
+from tests.console.stage import HTMX, Stage, Story, flush
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -116,8 +117,7 @@ class TestWriting:
         monkeypatch.setattr(module, "REST_AFTER", 1)
         session_id = session()
         for _ in range(3):
-            while not tape.recorder._rests:
-                time.sleep(0.001)
+            eventually(lambda: tape.recorder._rests, "the thread rests", every=0.001)
             tape.put(session_id, *numbered(1))
             assert tape.nudged.get(timeout=PATIENCE) == {session_id}
         assert Entry.objects.of(session_id).count() == 3

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from console.sockets import Reader
+from tests import children
+from tests.waiting import PATIENCE, soon
 
 STAGE = Path(__file__).with_name("socket_stage.py")
 MEGABYTE = 1_000_000
@@ -35,7 +39,10 @@ class Stage:
     def __init__(self, scheme: str, certificates: Path) -> None:
         """``certificates``: an empty folder, or one that another stage has used."""
         environment = {**os.environ, "STAGE_TLS": str(certificates) if scheme == "wss" else ""}
-        self.process = subprocess.Popen([sys.executable, STAGE], env=environment, stdout=subprocess.PIPE, text=True)
+        self.process = children.spawn([sys.executable, STAGE], env=environment, stdout=subprocess.PIPE, text=True)
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, name="stage", daemon=True)
+        self._reader.start()
         plain, encrypted = self.said().split()
         self.url = f"{scheme}://127.0.0.1:{encrypted if scheme == 'wss' else plain}"
         self.trust = ssl.create_default_context(cafile=certificates / "authority.pem") if scheme == "wss" else None
@@ -47,17 +54,23 @@ class Stage:
         return connect(f"{self.url}{path}", **chosen)
 
     def said(self) -> str:
-        """The next line the process prints."""
+        """The next line the process prints, ``""`` when it has ended. Raises AssertionError when none comes."""
+        try:
+            return self._lines.get(timeout=PATIENCE)
+        except queue.Empty:
+            raise AssertionError(f"the stage said nothing more within {PATIENCE:g} s") from None
+
+    def _read(self) -> None:
         assert self.process.stdout is not None
-        return self.process.stdout.readline().rstrip("\n")
+        with self.process.stdout as lines:
+            for line in lines:
+                self._lines.put(line.rstrip("\n"))
+        self._lines.put("")
 
     def end(self) -> None:
         """Stop it as Ctrl+C does, if it still runs."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-        self.process.wait(10)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        children.stop(self.process, signal.SIGINT)
+        self._reader.join(PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -189,11 +202,7 @@ async def test_a_slow_client_slows_the_application(stage: Stage) -> None:
     """An application that sends faster than the client reads has to wait. Daphne would queue all of it."""
     async with stage.dial() as slow, stage.dial() as watcher:
         await slow.send("flood 200")
-        before = -1
-        while before != (now := await ask(watcher, "flooded")):
-            before = now
-            await asyncio.sleep(0.3)
-        assert now < 100  # megabytes: what fits into the buffers of both sides, not all that there is
+        assert await standstill(watcher) < 100  # megabytes: what fits into the buffers of both sides, not all that there is
         for _ in range(200):
             assert len(await slow.recv()) == MEGABYTE
         assert await ask(watcher, "flooded") == 200
@@ -217,17 +226,22 @@ async def test_a_client_that_stops_reading(stage: Stage, seconds: int) -> None:
     """An application at full load costs no memory while its client stands still, whether in the clear or encrypted."""
     async with stage.dial() as watcher, stage.dial() as stalled:
         await stalled.send("pour")
-        await asyncio.sleep(1)
-        before, poured = await ask(watcher, "memory"), await ask(watcher, "flooded")
+        await read(stalled, 2_000)
+        before = await ask(watcher, "memory")
         stalled.transport.pause_reading()
+        poured = await standstill(watcher)
         await asyncio.sleep(seconds)
         assert await ask(watcher, "memory") < before + GROWTH
+        assert await ask(watcher, "flooded") == poured
         stalled.transport.resume_reading()
-        for _ in range(2_000):  # more than what the buffers of both sides held
-            assert len(await stalled.recv()) == 6_600
-        assert await ask(watcher, "flooded") > poured > 0
+
+        async def goes_on() -> bool:
+            await read(stalled, 100)
+            return await ask(watcher, "flooded") > poured
+
+        await soon(goes_on, "what the buffers of both sides held is read, and the application goes on", every=0)
         stalled.transport.abort()
-    assert await asyncio.to_thread(stage.said) == "could not send"
+        assert await asyncio.to_thread(stage.said) == "could not send"
 
 
 async def test_a_goodbye_behind_what_is_not_read(stage: Stage) -> None:
@@ -294,7 +308,7 @@ async def test_node_trusts_what_it_is_told_to(stage: Stage) -> None:
         pytest.skip("Node is not installed")
     run = partial(
         subprocess.run, [node, "--experimental-websocket", "--input-type=module", "-e", NODE, stage.url],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     trusting = await asyncio.to_thread(run, env={**os.environ, "NODE_EXTRA_CA_CERTS": str(stage.authority)})
     assert (trusting.returncode, trusting.stdout) == (0, "from node\n"), trusting.stderr
@@ -305,6 +319,24 @@ async def send_many(client: ClientConnection, megabytes: int) -> None:
     """Send that many messages of a megabyte."""
     for _ in range(megabytes):
         await client.send(bytes(MEGABYTE))
+
+
+async def read(client: ClientConnection, count: int) -> None:
+    """Read so many frames of those that are poured."""
+    for _ in range(count):
+        assert len(await client.recv()) == 6_600
+
+
+async def standstill(watcher: ClientConnection) -> int:
+    """Wait until the application sends no more, for its client does not read; returns what it has sent."""
+    counts = [0]
+
+    async def stands() -> bool:
+        counts.append(await ask(watcher, "flooded"))
+        return counts[-1] == counts[-2] > 0
+
+    await soon(stands, "the application has to wait", every=0.3)
+    return counts[-1]
 
 
 async def ask(client: ClientConnection, question: str) -> int:
@@ -320,7 +352,7 @@ async def test_stopping_closes_and_flushes(stage: Stage) -> None:
         assert await closed(client) == (1012, "The console is stopping.")
     said = {await asyncio.to_thread(stage.said) for _ in range(2)}
     assert said == {"shut down", "1012 The console is stopping."}
-    assert await asyncio.to_thread(stage.process.wait, 10) == 0
+    assert await asyncio.to_thread(stage.process.wait, PATIENCE) == 0
 
 
 class Transport:

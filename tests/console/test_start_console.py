@@ -12,16 +12,18 @@ import sqlite3
 import ssl
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.conftest import ROOT, Console, start_console
+from tests import children
+from tests.conftest import ROOT, START_WITHIN, Console, start_console
+from tests.waiting import eventually, soon
 
-TIMEOUT = 60  # seconds
+TIMEOUT = START_WITHIN
 
 
 def refused(folder: Path, *arguments: str, **environment: str) -> str:
@@ -58,15 +60,14 @@ def test_it_starts_serves_and_stops(tmp_path: Path, signum: int) -> None:
 
 @pytest.mark.slow
 def test_a_later_start_prepares_nothing_again(tmp_path: Path) -> None:
-    """A second start neither migrates nor collects: it takes less than the three seconds it may."""
+    """A second start neither migrates nor collects: it takes less than three seconds of one core."""
     assert start_console(tmp_path).stop() == 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data/static").rglob("*")}
-    began = time.monotonic()
     console = start_console(tmp_path)
-    took = time.monotonic() - began
+    took = children.cpu_seconds(console.process)
     assert console.stop() == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data/static").rglob("*")} == before
-    assert took < 10  # three on an idle machine; the suite's is not
+    assert took < 3  # of computing, as time passes faster where others compute, too
 
 
 def test_a_taken_port_is_said(tmp_path: Path) -> None:
@@ -109,13 +110,15 @@ async def speak(url: str, context: ssl.SSLContext | None = None) -> None:
         assert json.loads(await client.recv())["type"] == "session.created"
         assert client.response is not None
         session = client.response.headers["x-console-session"]
-    for _ in range(100):
+
+    def listed() -> dict[str, Any]:
         with urllib.request.urlopen(f"{url}sessions.json", timeout=TIMEOUT, context=context) as answer:
             (kept,) = json.load(answer)
-        if kept["status"] == "closed":
-            break
-        await asyncio.sleep(0.1)
-    assert (kept["id"], kept["status"]) == (session, "closed")
+        return kept
+
+    await soon(lambda: listed()["status"] == "closed", "the session is closed")
+    kept = listed()
+    assert kept["id"] == session
     assert kept["events"]
 
 
@@ -179,17 +182,17 @@ def start(folder: Path, command: list[str]) -> Console:
     """Another way to start the console; waits until it has said its address, in the log or on its output."""
     log = folder / "terminal.log"
     with log.open("wb") as terminal:
-        process = subprocess.Popen(
+        process = children.spawn(
             command, cwd=ROOT, env={**os.environ, "CONSOLE_DATA_DIR": str(folder / "data"), "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL, stdout=terminal, stderr=subprocess.STDOUT,
         )  # fmt: skip
-    deadline = time.monotonic() + TIMEOUT
-    while not (found := re.search(r"(?:Console:|running on) (http://\S+)", log.read_text())):
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            process.wait()
-            pytest.fail(f"it did not start: {log.read_text()}")
-        time.sleep(0.1)
+
+    def address() -> re.Match[str] | None:
+        assert process.poll() is None, f"it did not start: {log.read_text()}"
+        return re.search(r"(?:Console:|running on) (http://\S+)", log.read_text())
+
+    found = eventually(address, "it says its address", TIMEOUT)
+    assert found is not None
     return Console(process, found[1].rstrip("/") + "/", folder / "data", log)
 
 

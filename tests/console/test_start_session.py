@@ -15,7 +15,8 @@ from console.models import Entry, Session
 from realtime.errors import Unreachable
 from realtime.testing import ScriptedUpstream
 from realtime.upstream import Provider
-from tests.console.stage import HTMX, IN_FORCE, PATIENCE, Stage, Story, flush
+from tests.console.stage import HTMX, IN_FORCE, Stage, Story, flush
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,7 +10,8 @@ import pytest
 from channels.testing import WebsocketCommunicator
 
 from console.models import Entry
-from tests.console.stage import IN_FORCE, PATIENCE, Stage, closing, flush, socket
+from tests.console.stage import IN_FORCE, Stage, closing, flush, socket
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

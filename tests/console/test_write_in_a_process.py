@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,9 @@ from console.writer import Turns, Writer
 from realtime.events import parse
 from realtime.testing import Clock
 from realtime.timeline import Folder, Timeline, Transit, fold_all
-from tests.console.stage import PATIENCE, Story
+from tests.console.stage import Story
 from tests.console.test_record import frames, numbered, stored
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -81,12 +81,9 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     desk.recorder.stop()
 
 
-def until(true: Callable[[], Any], patience: float = 20.0) -> None:
+def until(true: Callable[[], Any], what: str = "another thread or process does it") -> None:
     """Wait for something that another thread or process does."""
-    end = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    eventually(true, what)
 
 
 class TestTheProcess:
@@ -125,7 +122,7 @@ class TestTheProcess:
         )
         told = {"database": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}, "again": False, "modest": False}
         done = subprocess.run(
-            [sys.executable, "-c", code], input=json.dumps(told).encode() + b"\n", capture_output=True, timeout=60,
+            [sys.executable, "-c", code], input=json.dumps(told).encode() + b"\n", capture_output=True, timeout=PATIENCE,
             cwd=Path(writer_process.__file__).parents[1], check=True,
         )  # fmt: skip
         loaded = set(done.stderr.decode().split())
@@ -259,7 +256,7 @@ class TestAnother:
         monkeypatch.setattr(courier, "AGAIN_MOST", 0.02)
         other = Story(status="ready")
         desk.recorder.put(desk.session_id, desk.timeline.event(parse("{}"), "aside", "api"))  # type: ignore[arg-type]
-        assert desk.overflown.get(timeout=60) == {desk.session_id}
+        assert desk.overflown.get(timeout=PATIENCE) == {desk.session_id}
         assert len(desk.started) == courier.DEATHS
         assert f"entries of {desk.session_id} could not be stored" in caplog.text
         assert "could not be stored: the process that writes has ended" in desk.recorder.trouble
@@ -328,7 +325,7 @@ class TestTrouble:
             told = Timeline(Clock()).event(parse(DELTA), "received", "api")
             process.stdin.write(packed([(session_id, told)], whole=True))
             process.stdin.close()
-            assert process.wait(30) != 0
+            assert process.wait(PATIENCE) != 0
             cursor.execute("ROLLBACK")
 
 

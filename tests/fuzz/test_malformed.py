@@ -24,6 +24,7 @@ from realtime.simulator.session import SimulatedSession
 from realtime.simulator.work import Hear
 from tests.fuzz.frames import frames
 from tests.realtime.simulator.watch import check, watched
+from tests.waiting import PATIENCE
 
 A_SESSION = 1_000
 """Frames a session is sent before the next one begins: what a conversation holds is not a leak."""
@@ -31,7 +32,6 @@ GROWTH = 512 * 1024
 """Bytes that may be held more after the last session than after the second."""
 OPTIONS = SimulatorOptions(latency_ms=5, pace=50, voice="tone", ears="off")
 SENTENCE = bytes(48 * 200)
-PATIENCE = 30  # seconds
 
 
 @pytest.fixture(autouse=True)

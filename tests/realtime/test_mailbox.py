@@ -9,6 +9,7 @@ from contextvars import ContextVar
 import pytest
 
 from realtime.mailbox import Mailbox
+from tests.waiting import PATIENCE
 
 where: ContextVar[str] = ContextVar("where", default="nowhere")
 
@@ -87,7 +88,7 @@ async def test_the_end_wakes(mailbox: Mailbox[int]) -> None:
     reader = Reader(mailbox)
     await asyncio.sleep(0)
     asyncio.get_running_loop().call_soon(mailbox.close)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await reader.task
 
 
@@ -97,7 +98,7 @@ async def test_a_cancelled_reader_takes_nothing(mailbox: Mailbox[int]) -> None:
     await asyncio.sleep(0)
     first.cancel()
     asyncio.get_running_loop().call_soon(mailbox.put_nowait, 1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await mailbox.get() == 1
     assert first.cancelled()
 

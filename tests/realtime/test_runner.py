@@ -17,6 +17,7 @@ from realtime.errors import HandshakeRefused, NotConnected, ToolError, Unreachab
 from realtime.protocol import Played
 from realtime.runner import SessionRunner
 from realtime.testing import RecordingTap, ScriptedUpstream
+from tests.waiting import PATIENCE
 
 CREATED = {"type": "session.created", "session": {"type": "realtime", "model": "m"}}
 
@@ -51,7 +52,7 @@ class Stage:
         """The sentences of one kind of note."""
         return [entry.text for entry in self.tap.entries if entry.note == kind]
 
-    async def until(self, type_: str, timeout: float = 5.0) -> None:
+    async def until(self, type_: str, timeout: float = PATIENCE) -> None:
         """Wait until an entry of this type was recorded."""
         async with asyncio.timeout(timeout):
             while type_ not in [entry.type for entry in self.tap.entries]:
@@ -76,7 +77,7 @@ async def stage(
         yield Stage(upstream, runner, tap)
     finally:
         upstream.hang_up()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, PATIENCE)
 
 
 async def test_a_session_from_start_to_end() -> None:
@@ -213,7 +214,7 @@ class TestTools:
             play.runner.tools["endless"] = tools.Tool("endless", "", {"type": "object", "properties": {}}, endless)
             for event in calling("endless", "{}")[1:]:
                 play.upstream.say(event)
-            await asyncio.wait_for(started.wait(), 5)
+            await asyncio.wait_for(started.wait(), PATIENCE)
         assert not play.runner._tasks
 
 

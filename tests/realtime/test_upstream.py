@@ -14,6 +14,7 @@ from websockets.http11 import Request, Response
 
 from realtime.errors import HandshakeRefused, NotConnected, UnknownProvider, Unreachable
 from realtime.upstream import Provider, choose, dial, websocket_url
+from tests.waiting import PATIENCE
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -201,7 +202,7 @@ async def test_a_goodbye_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) ->
 
     async with api(sleeps) as provider:
         upstream = await dial(provider, "m")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await upstream.close()
         assert upstream.socket.state.name == "CLOSED"
         awake.set()

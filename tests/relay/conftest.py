@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import children
 from tests.conftest import ROOT, START_WITHIN, Console, start_console
 from tests.relay.stage import CONSOLES_KEY, LARGEST, ORIGIN, Api
 
@@ -37,6 +38,7 @@ def relays(listener: socket.socket, tmp_path_factory: pytest.TempPathFactory) ->
         if server not in running:
             start = start_console if server == "daphne" else start_uvicorn
             running[server] = start(tmp_path_factory.mktemp(server), **environment)
+            children.share(running[server].process)
         return running[server]
 
     yield get
@@ -63,11 +65,11 @@ def start_uvicorn(folder: Path, **environment: str) -> Console:
     """The same application under uvicorn, on a free port; at a log level at which it tells no addresses, for they may hold keys."""
     everything = {**os.environ, "CONSOLE_DATA_DIR": str(folder / "data"), **environment}
     migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    subprocess.run(migrate, cwd=ROOT, env=everything, check=True)
+    subprocess.run(migrate, cwd=ROOT, env=everything, check=True, timeout=START_WITHIN)
     terminal = folder / "terminal.log"
     with terminal.open("wb") as said, socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        process = subprocess.Popen(
+        process = children.spawn(
             [
                 sys.executable, "-m", "uvicorn", "console.asgi:application", "--fd", str(listening.fileno()),
                 "--log-level", "warning", "--ws-max-size", str(LARGEST), "--ws-per-message-deflate", "false",
@@ -77,7 +79,6 @@ def start_uvicorn(folder: Path, **environment: str) -> Console:
     try:
         httpx.get(f"{url}healthz", timeout=START_WITHIN, trust_env=False).raise_for_status()
     except httpx.HTTPError as error:
-        process.kill()
-        process.wait()
+        children.kill(process)
         raise AssertionError(f"uvicorn did not start: {terminal.read_text()}") from error
     return Console(process, url, folder / "data", terminal)

@@ -17,9 +17,9 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from tests.clients.words import PATIENCE
 from tests.conftest import Console
 from tests.relay.wire import Message
+from tests.waiting import PATIENCE, soon
 
 OWN_KEY = "sk-programs-own-key-4711"
 CONSOLES_KEY = "sk-console-own-key-0815"
@@ -141,12 +141,7 @@ def session_of(connection: ClientConnection) -> str:
 
 async def until(what: Callable[[], Any], of: str) -> None:
     """Wait until something is so."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while not what():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"it never came about: {of}") from None
+    await soon(what, of)
 
 
 async def fetch(relay: Console, path: str, **options: Any) -> httpx.Response:

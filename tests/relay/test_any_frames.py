@@ -15,10 +15,10 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from tests.clients.words import PATIENCE
 from tests.conftest import Console
 from tests.relay.stage import HELLO, Api, Row, dial, got, log, own, session_of, stored
 from tests.relay.wire import Message
+from tests.waiting import PATIENCE
 
 Connection = ClientConnection | ServerConnection
 

@@ -27,6 +27,7 @@ from tests.relay.stage import (
     stored,
     until,
 )
+from tests.waiting import soon
 
 CALL = {
     "type": "response.done",
@@ -65,14 +66,16 @@ async def test_3_it_keeps_no_conversation(relay: Console, api: Api) -> None:
 
         carried = 0
 
+        async def written() -> bool:
+            return (await facts(relay, session_of(program)))["events"] >= carried
+
         async def carry(megabytes: int) -> int:
             nonlocal carried
             for _ in range(megabytes * MEGABYTE // len(delta)):
                 await talk.send(delta)
                 await got(program)
                 carried += 1
-            while (await facts(relay, session_of(program)))["events"] < carried:  # what waits to be written is another matter
-                await asyncio.sleep(0.05)
+            await soon(written, "all of it is written", every=0.05)  # what waits to be written is another matter
             return memory(relay)
 
         before = await carry(30)

@@ -12,7 +12,6 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.clients.words import PATIENCE
 from tests.conftest import ROOT, SHIELDED, Console
 from tests.relay.stage import (
     BOTH,
@@ -30,6 +29,7 @@ from tests.relay.stage import (
     refusal,
     session_of,
 )
+from tests.waiting import PATIENCE
 
 pytestmark = BOTH
 

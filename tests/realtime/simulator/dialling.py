@@ -12,9 +12,9 @@ from websockets.exceptions import ConnectionClosed
 from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.server import SimulatorServer
 from tests.realtime.simulator.stage import Event, check, types
+from tests.waiting import PATIENCE
 
 QUICK = SimulatorOptions(latency_ms=5, pace=60, voice="tone")
-PATIENCE = 20  # seconds; a busy machine may take its time, a broken one never comes
 
 
 def dial(simulator: SimulatorServer, model: str = "gpt-realtime", **arguments: Any) -> connect:

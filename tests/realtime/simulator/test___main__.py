@@ -11,8 +11,10 @@ import sys
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.children import die_with_us
 from tests.conftest import ROOT
-from tests.realtime.simulator.dialling import PATIENCE, drained, until
+from tests.realtime.simulator.dialling import drained, until
+from tests.waiting import PATIENCE
 
 COMMAND = [sys.executable, "-m", "realtime.simulator"]
 
@@ -54,8 +56,9 @@ def test_a_port_that_is_taken() -> None:
 async def test_being_told_to_end() -> None:
     """A service that is told to end closes its sessions with 1001 and says nothing."""
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, "--port", "0", cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+        *COMMAND, "--port", "0", cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        process_group=0, preexec_fn=die_with_us(),
+    )  # fmt: skip
     try:
         async with asyncio.timeout(PATIENCE):
             assert process.stdout is not None

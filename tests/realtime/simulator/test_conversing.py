@@ -20,8 +20,9 @@ from realtime.simulator import vad
 from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.server import MESSAGE_LIMIT, SimulatorServer
 from realtime.simulator.session import SimulatedSession
-from tests.realtime.simulator.dialling import PATIENCE, QUICK, dial, drained, send, until
+from tests.realtime.simulator.dialling import QUICK, dial, drained, send, until
 from tests.realtime.simulator.stage import errors, types, user
+from tests.waiting import PATIENCE
 
 LARGEST_SOUND = 15 * 1024 * 1024
 """Bytes of sound in one append; 20 MiB of text."""

@@ -18,8 +18,8 @@ from realtime.simulator.line import Line
 from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.server import SimulatorServer
 from realtime.simulator.wire import Abort, Frame, Freeze, Shut
+from tests.waiting import PATIENCE
 
-PATIENCE = 20  # seconds a test waits for something that takes milliseconds
 TYPES = [
     "session.created", "response.created", "response.output_item.added", "response.content_part.added",
     *["response.output_text.delta"] * 20, *["response.output_audio.delta"] * 5, "response.output_text.done",

@@ -16,13 +16,13 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from realtime.simulator import http
 from realtime.simulator.http import LARGEST_BODY, Answer, Asked, Exchange, door, failure, opens_websocket, undecided
+from tests.waiting import PATIENCE
 
 POST = b"POST /v1/x?y=1 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\nContent-Length: 4\r\n\r\nbody"
 HANDSHAKE = (
     b"GET /v1/realtime HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-PATIENCE = 20  # seconds
 
 
 def echo(asked: Asked) -> Answer:

@@ -24,13 +24,13 @@ from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.rest import Rest
 from realtime.simulator.server import SimulatorServer
 from tests.realtime.frames import values
+from tests.waiting import PATIENCE
 
 NOW = 1_795_000_000
 QUICK = SimulatorOptions(latency_ms=5, pace=60, voice="tone", allow_beta=True)
 SECRETS = "/v1/realtime/client_secrets"
 SESSIONS = "/v1/realtime/sessions"
 TRANSCRIPTION_SESSIONS = "/v1/realtime/transcription_sessions"
-PATIENCE = 20  # seconds
 
 
 def ask(body: Any = None, path: str = SECRETS, method: str = "POST", key: str = "sk-test", **options: Any) -> Answer:

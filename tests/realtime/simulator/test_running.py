@@ -15,9 +15,9 @@ from websockets.sync.client import ClientConnection, connect
 from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.running import RunningSimulator
 from realtime.simulator.scenario import Binary, Close, Drop, Emit, Expect, Hang, Malformed, Say, Scenario, Step
+from tests.waiting import PATIENCE
 
 OPTIONS = SimulatorOptions(latency_ms=1, pace=100, voice="tone")
-PATIENCE = 20  # seconds a test waits for something that takes milliseconds
 
 
 def dial(simulator: RunningSimulator) -> ClientConnection:

@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 
 from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.server import SimulatorServer
-from tests.realtime.simulator.dialling import PATIENCE, QUICK, dial, drained, send, until
+from tests.realtime.simulator.dialling import QUICK, dial, drained, send, until
 from tests.realtime.simulator.stage import (
     AUDIO_CLOSED,
     COMMITTED,
@@ -35,6 +35,7 @@ from tests.realtime.simulator.stage import (
     user,
     utterance,
 )
+from tests.waiting import PATIENCE
 
 BETA_EVENT: TypeAdapter[Any] = TypeAdapter(
     Annotated[get_args(RealtimeServerEvent)[0], Field(discriminator="type")]  # type: ignore[misc]

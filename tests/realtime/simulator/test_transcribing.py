@@ -27,9 +27,9 @@ from tests.realtime.simulator.stage import (
     user,
     utterance,
 )
+from tests.waiting import PATIENCE
 
 DELTA, SEGMENT, COMPLETED, FAILED = (f"{EVENT}.{what}" for what in ("delta", "segment", "completed", "failed"))
-PATIENCE = 20  # seconds; a busy machine may take its time, a broken one never comes
 SPEECH = ["input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped"]
 
 

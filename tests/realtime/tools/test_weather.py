@@ -15,6 +15,7 @@ import pytest
 from realtime.errors import ToolError
 from realtime.tools import ToolContext, weather
 from realtime.tools.weather import CONDITIONS, LARGEST_ANSWER, get_weather
+from tests.waiting import PATIENCE
 
 GOOD: dict[str, Any] = {
     "latitude": 38.7,
@@ -144,7 +145,7 @@ async def dribbling(path: str, writer: asyncio.StreamWriter) -> None:
 async def test_a_slow_service_is_not_waited_for(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller waits in silence: after TIMEOUT it is over, also when something trickles in."""
     monkeypatch.setattr(weather, "TIMEOUT", 0.1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await failure(answer) == "The weather service did not answer within 0 s."
 
 
@@ -187,7 +188,7 @@ async def test_a_huge_answer_is_not_read_to_its_end() -> None:
             sent += 65_536
             await writer.drain()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await failure(endless) == NO_FORECAST
     assert LARGEST_ANSWER < sent < 500 * LARGEST_ANSWER
 
