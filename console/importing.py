@@ -17,7 +17,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from console.batches import Batch
-from console.locks import hold
+from console.locks import FileLock
 from console.models import Session, new_session_id
 from console.pacing import Pace
 from console.retention import remove_rows
@@ -108,7 +108,7 @@ class Importer:
         Raises InvalidLog for a file without an event, Stopped, and Failed; then nothing of it is stored. Should the
         process end on the way, ``console.retention.sweep`` removes what it has written.
         """
-        lock = hold(self._locks / self._id)
+        lock = FileLock(self._locks / self._id)
         try:
             self._store(self._counted(chunks))
             self._show()
@@ -118,8 +118,7 @@ class Importer:
                 raise Failed(f"{explain(error)}") from error
             raise
         finally:
-            if lock is not None:
-                lock.close()
+            lock.close()
             (self._locks / self._id).unlink(missing_ok=True)
         self._tell(self._read, self._report)
         return Imported([one.id for one in self._opened], self._report)

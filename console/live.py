@@ -178,17 +178,3 @@ async def stop_all(session_ids: Iterable[str] | None = None) -> None:
 async def give_up(session_ids: Iterable[str]) -> None:
     """Close these sessions, of which nothing more can be recorded; both sides are told so."""
     await asyncio.gather(*(stop(session_id, FAILED, RECORDING_FAILED) for session_id in session_ids))
-
-
-def mark_abandoned() -> int:
-    """Sessions a crashed process left open are over; say so. Returns how many."""
-    return (
-        Session.objects.live()
-        .exclude(pk__in=running())
-        .update(
-            status=Session.CLOSED,
-            ended_at=timezone.now(),
-            close_by="console",
-            close_reason="the console stopped before this session was closed",
-        )
-    )

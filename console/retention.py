@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from console import storage
-from console.locks import hold
+from console.locks import FileLock, Refused
 from console.models import Entry, Frame, Removal, Session, SessionQuerySet
 from console.pacing import Pace
 
@@ -157,11 +157,13 @@ def sweep_imports(locks: Path, stopped: Callable[[], bool] = _never) -> None:
     """Remove the rows of imports whose process is gone; one that goes on holds its lock in this folder."""
     for session_id, import_id in Session.all_objects.filter(status=Session.IMPORTING).values_list("pk", "close_reason"):
         path = locks / import_id
-        lock = hold(path)
-        if lock is not None:
-            remove_rows(session_id, stopped)
-            lock.close()
-            path.unlink(missing_ok=True)
+        try:
+            lock = FileLock(path)
+        except Refused:
+            continue  # it goes on
+        remove_rows(session_id, stopped)
+        lock.close()
+        path.unlink(missing_ok=True)
 
 
 def remove_rows(session_id: str, stopped: Callable[[], bool] = _never) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import environ
 
+from console.private_files import private_file, private_folder
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -49,8 +51,8 @@ def _secret_key() -> str:
 
     file = CONSOLE_DATA_DIR / "secret_key"
     if not file.exists():
-        CONSOLE_DATA_DIR.mkdir(parents=True, exist_ok=True)
-        file.touch(mode=0o600)
+        private_folder(CONSOLE_DATA_DIR)
+        private_file(file)
         file.write_text(get_random_secret_key())
     return file.read_text()
 

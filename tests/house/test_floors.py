@@ -22,22 +22,24 @@ FLOORS = [
     {"console.relays", "console.minting"},
     {"console.admission"},
     {"console.accounts"},
-    {"console.live", "console.logfiles", "console.sound", "console.preparing", "console.http_protocol"},
+    {"console.live", "console.logfiles", "console.sound", "console.preparing", "console.http_protocol"} | {"console.recovering"},
     {"console.housekeeping", "console.imports"},
     {"console.import_process"},
     {"console.importing"},
     {"console.recorder", "console.access", "console.providers", "console.relay_keys", "console.rest"}
     | {"console.migrations", "console.sockets"},
     {"console.courier"},
+    {"console.isolating"},
     {"console.writer_process"},
     {"console.writer", "console.gathering", "console.retention"},
     {"console.storage", "console.quarantine"},
     {"console.admin", "console.batches", "console.reopening", "console.parcels"},
     {"console.models"},
-    {"console.pacing", "console.locks", "console.columns"},
+    {"console.journal", "console.locks", "console.pacing", "console.hang_detection", "console.columns"},
     {"console.settings", "console.static", "console.apps", "console.framing", "console.tls"}
     | {"console.threads", "console.news", "console.origin", "console.guesses", "console.sign_ins"}
     | {"console.converters"},
+    {"console.private_files"},
     # ── Django ends here ──
     {"realtime.pytest_plugin"},
     {"realtime.simulator", "realtime.testing"},

@@ -15,7 +15,7 @@ from console.preparing import (
     CannotStart,
     assert_guarded,
     assert_limits,
-    hold_data_dir,
+    hold_console,
     prepare_data_dir,
     prepare_database,
     prepare_static,
@@ -53,7 +53,7 @@ class Command(BaseCommand):
             tls_port = as_port(settings.CONSOLE_TLS_PORT, "CONSOLE_TLS_PORT") if certificate else 0
             if certificate:
                 assert_free(host, tls_port, "CONSOLE_TLS_PORT")
-            self.lock = hold_data_dir()
+            self.lock = hold_console()
             prepare_database(migrate=not options["no_migrate"])
             prepare_static()
         except CannotStart as error:
@@ -87,6 +87,8 @@ class Command(BaseCommand):
         )
         try:
             server.run()
+        except CannotStart as error:
+            raise CommandError(str(error)) from None
         except OSError as error:
             raise CommandError(f"The console cannot listen on {host}:{port}: {error}") from None
 
