@@ -26,6 +26,7 @@ from websockets.exceptions import WebSocketException
 
 from tests import children
 from tests.conftest import ROOT
+from tests.waiting import eventually
 
 START_WITHIN = 120.0
 """Seconds for a start beside busy loops."""
@@ -162,8 +163,7 @@ class Victim:
 
     def kill(self, what: str) -> None:
         """End the console, its writer, one after the other, or the whole group, as a system short of memory does."""
-        writers = self.writers()
-        assert writers
+        writers = eventually(self.writers, "a process that writes is there")
         if what == "group":
             os.killpg(self.pid, signal.SIGKILL)
         for name in what.split(","):
@@ -209,13 +209,16 @@ def busy_loops(count: int) -> Iterator[None]:
             loop.wait()
 
 
-def asking(console: Victim, url: str = "") -> Ask:
+@contextlib.contextmanager
+def asking(console: Victim, url: str = "") -> Iterator[Ask]:
     """Ask a console's database: its SQLite file, or the PostgreSQL at an address."""
     if url:
-        database = psycopg.connect(host=url.partition("host=")[2], user="console", dbname=url.partition("@/")[2].partition("?")[0])
-        return lambda sql, *values: database.execute(sql.replace("?", "%s"), values).fetchall()
-    file = sqlite3.connect(console.data_dir / "console.sqlite3", check_same_thread=False)
-    return lambda sql, *values: file.execute(sql, values).fetchall()
+        name = url.partition("@/")[2].partition("?")[0]
+        with psycopg.connect(host=url.partition("host=")[2], user="console", dbname=name, autocommit=True) as database:
+            yield lambda sql, *values: database.execute(sql.replace("?", "%s"), values).fetchall()
+    else:
+        with contextlib.closing(sqlite3.connect(console.data_dir / "console.sqlite3")) as file:
+            yield lambda sql, *values: file.execute(sql, values).fetchall()
 
 
 def stored(ask: Ask, talk: Talk, direction: str) -> int:

@@ -40,10 +40,10 @@ async def kill_and_restart(
 
 def judge(console: Victim, talks: list[Talk], url: str = "") -> float:
     """Assert that a console that follows a killed one has clean prefixes with an honest end; returns what is missing."""
-    ask = asking(console, url)
-    assert url or ask("PRAGMA integrity_check") == [("ok",)]
-    assert ask("SELECT count(*) FROM console_session WHERE status != 'closed'") == [(0,)]
-    lost = max(seconds for talk in talks for seconds in losses(ask, talk))
+    with asking(console, url) as ask:
+        assert url or ask("PRAGMA integrity_check") == [("ok",)]
+        assert ask("SELECT count(*) FROM console_session WHERE status != 'closed'") == [(0,)]
+        lost = max(seconds for talk in talks for seconds in losses(ask, talk))
     for talk in talks[:3]:
         lines = [json.loads(line) for line in get(f"{console.url}sessions/{talk.session_id}/log.jsonl").decode().split("\n") if line]
         close, last = lines[-1], lines[-2]
@@ -62,10 +62,11 @@ async def kill_writer(traffic: Traffic, victim: Victim, sessions: int, after: fl
     await asyncio.to_thread(victim.kill, "writer")
     await asyncio.sleep(after)
     await traffic.stop()
-    ask, until = asking(victim), time.monotonic() + STORED_WITHIN
-    while max(seconds for talk in talks for seconds in losses(ask, talk)):
-        assert time.monotonic() < until, f"not stored within {STORED_WITHIN:.0f} s: {victim.log.read_text()}"
-        await asyncio.sleep(0.05)
+    until = time.monotonic() + STORED_WITHIN
+    with asking(victim) as ask:
+        while max(seconds for talk in talks for seconds in losses(ask, talk)):
+            assert time.monotonic() < until, f"not stored within {STORED_WITHIN:.0f} s: {victim.log.read_text()}"
+            await asyncio.sleep(0.05)
     return 0.0
 
 
