@@ -31,7 +31,8 @@ def private_folder(path: Path) -> None:
 
 def private_file(path: Path) -> None:
     """Make a file if it is not there; private from then on. Raises OSError."""
-    path.touch(mode=FILE, exist_ok=True)
+    if not path.exists():
+        path.touch(mode=FILE)
     make_private(path)
 
 

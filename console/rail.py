@@ -11,6 +11,7 @@ from django.template.loader import render_to_string
 from console import housekeeping, retention
 from console.models import Session, SessionQuerySet
 from realtime import lines
+from realtime.endings import STOPPED
 
 RAIL_LIMIT = 60
 """Sessions in the rail that are over; the library has all."""
@@ -45,6 +46,12 @@ class RailSession:
         """Whose it is, and what it talks to."""
         session = self.session
         return " · ".join(part for part in (session.client or session.provider or session.source, session.model) if part)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether its end is that of a console that was killed; for whoever has the whole session."""
+        session = self.session
+        return session.close_by == "console" and session.close_code is None and session.close_reason.startswith(STOPPED)
 
     @property
     def key(self) -> tuple[Any, ...]:

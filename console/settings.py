@@ -128,6 +128,8 @@ DATABASES = {
         "TEST": {"NAME": CONSOLE_DATA_DIR / "test.sqlite3"},  # a file: several threads read it
     }
 }
+if not DATABASE_URL:
+    private_file(CONSOLE_DATA_DIR / "console.sqlite3")  # before SQLite makes it, with modes that follow the umask
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en"

@@ -14,17 +14,19 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import WebSocketException
 
 from tests import children
 from tests.conftest import ROOT
+from tests.waiting import eventually
 
 START_WITHIN = 120.0
 """Seconds for a start beside busy loops."""
@@ -34,6 +36,8 @@ EVERY = 0.01
 """Seconds between two frames of a side."""
 SOUND = "A" * 1500
 KEY = "sk-somebodys-own-key-4711"
+Ask = Callable[..., list[tuple[Any, ...]]]
+"""Rows of a query with ``?`` for its values."""
 FRAMES = (
     "SELECT f.text FROM console_entry e JOIN console_frame f ON f.entry_id = e.id "
     "WHERE e.session_id = ? AND e.direction = ? AND e.type = 'test.tick' ORDER BY e.seq"
@@ -159,8 +163,7 @@ class Victim:
 
     def kill(self, what: str) -> None:
         """End the console, its writer, one after the other, or the whole group, as a system short of memory does."""
-        writers = self.writers()
-        assert writers
+        writers = eventually(self.writers, "a process that writes is there")
         if what == "group":
             os.killpg(self.pid, signal.SIGKILL)
         for name in what.split(","):
@@ -206,18 +209,30 @@ def busy_loops(count: int) -> Iterator[None]:
             loop.wait()
 
 
-def stored(database: sqlite3.Connection, talk: Talk, direction: str) -> int:
+@contextlib.contextmanager
+def asking(console: Victim, url: str = "") -> Iterator[Ask]:
+    """Ask a console's database: its SQLite file, or the PostgreSQL at an address."""
+    if url:
+        name = url.partition("@/")[2].partition("?")[0]
+        with psycopg.connect(host=url.partition("host=")[2], user="console", dbname=name, autocommit=True) as database:
+            yield lambda sql, *values: database.execute(sql.replace("?", "%s"), values).fetchall()
+    else:
+        with contextlib.closing(sqlite3.connect(console.data_dir / "console.sqlite3")) as file:
+            yield lambda sql, *values: file.execute(sql, values).fetchall()
+
+
+def stored(ask: Ask, talk: Talk, direction: str) -> int:
     """How many of one direction's frames are stored; asserts that they are the first ones, in their order, once."""
-    numbers = [json.loads(text)["n"] for (text,) in database.execute(FRAMES, [talk.session_id, direction])]
+    numbers = [json.loads(text)["n"] for (text,) in ask(FRAMES, talk.session_id, direction)]
     assert numbers == list(range(len(numbers))), f"{talk.session_id} {direction} is no clean prefix"
     return len(numbers)
 
 
-def losses(database: sqlite3.Connection, talk: Talk) -> list[float]:
+def losses(ask: Ask, talk: Talk) -> list[float]:
     """Seconds between the last frame that got through and the last one stored, for each direction."""
     lost = []
     for direction, side in (("received", talk.client), ("sent", talk.api)):
-        kept = stored(database, talk, direction)
+        kept = stored(ask, talk, direction)
         lost.append(side.came[-1] - side.came[kept - 1] if 0 < kept < len(side.came) else 0.0 if kept else float("inf"))
     return lost
 

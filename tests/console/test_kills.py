@@ -7,7 +7,6 @@ import json
 import os
 import random
 import re
-import sqlite3
 import statistics
 import time
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests import children
-from tests.console.kill_stage import STORED_WITHIN, Talk, Traffic, Victim, busy_loops, get, losses, start, stored
+from tests.console.kill_stage import STORED_WITHIN, Talk, Traffic, Victim, asking, busy_loops, get, losses, start
 
 AT_MOST = 0.3
 """Seconds that may be missing."""
@@ -26,24 +25,25 @@ REASON = r"the console stopped; last frame at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills by signals")
 
 
-async def kill_and_restart(folder: Path, traffic: Traffic, victim: Victim, kind: str, sessions: int, after: float) -> tuple[Victim, float]:
+async def kill_and_restart(
+    folder: Path, traffic: Traffic, victim: Victim, kind: str, sessions: int, after: float, database: str = ""
+) -> tuple[Victim, float]:
     """Let sessions talk for a while, kill, start again; returns the next console and the seconds that are missing at most."""
     talks = await traffic.start(victim.url, sessions)
     await asyncio.sleep(after)
     await asyncio.to_thread(victim.kill, kind)
     await asyncio.wait_for(asyncio.gather(*(talk.closed.wait() for talk in talks)), 60)
     await traffic.stop()
-    following = await asyncio.to_thread(start, folder, REALTIME_UPSTREAM_URL=traffic.url)
-    return following, await asyncio.to_thread(judge, following, talks)
+    following = await asyncio.to_thread(start, folder, REALTIME_UPSTREAM_URL=traffic.url, DATABASE_URL=database)
+    return following, await asyncio.to_thread(judge, following, talks, database)
 
 
-def judge(console: Victim, talks: list[Talk]) -> float:
+def judge(console: Victim, talks: list[Talk], url: str = "") -> float:
     """Assert that a console that follows a killed one has clean prefixes with an honest end; returns what is missing."""
-    database = sqlite3.connect(console.data_dir / "console.sqlite3")
-    assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert database.execute("SELECT count(*) FROM console_session WHERE status != 'closed'").fetchone() == (0,)
-    lost = max(seconds for talk in talks for seconds in losses(database, talk))
-    database.close()
+    with asking(console, url) as ask:
+        assert url or ask("PRAGMA integrity_check") == [("ok",)]
+        assert ask("SELECT count(*) FROM console_session WHERE status != 'closed'") == [(0,)]
+        lost = max(seconds for talk in talks for seconds in losses(ask, talk))
     for talk in talks[:3]:
         lines = [json.loads(line) for line in get(f"{console.url}sessions/{talk.session_id}/log.jsonl").decode().split("\n") if line]
         close, last = lines[-1], lines[-2]
@@ -62,13 +62,11 @@ async def kill_writer(traffic: Traffic, victim: Victim, sessions: int, after: fl
     await asyncio.to_thread(victim.kill, "writer")
     await asyncio.sleep(after)
     await traffic.stop()
-    database, until = sqlite3.connect(victim.data_dir / "console.sqlite3"), time.monotonic() + STORED_WITHIN
-    while max(seconds for talk in talks for seconds in losses(database, talk)):
-        assert time.monotonic() < until, f"not stored within {STORED_WITHIN:.0f} s: {victim.log.read_text()}"
-        await asyncio.sleep(0.05)
-    whole = sum(stored(database, talk, "received") for talk in talks)
-    database.close()
-    assert whole
+    until = time.monotonic() + STORED_WITHIN
+    with asking(victim) as ask:
+        while max(seconds for talk in talks for seconds in losses(ask, talk)):
+            assert time.monotonic() < until, f"not stored within {STORED_WITHIN:.0f} s: {victim.log.read_text()}"
+            await asyncio.sleep(0.05)
     return 0.0
 
 
@@ -106,6 +104,20 @@ def test_a_kill_loses_little(tmp_path: Path) -> None:
     """Console, writer, both or the group killed: nothing live is left, files are clean prefixes with an honest end."""
     lost = asyncio.run(rounds(tmp_path, ["writer", "console", "writer,console", "group"], [2, 2, 2, 2]))
     assert max(max(seconds) for seconds in lost.values()) <= AT_MOST, told(lost)
+
+
+@pytest.mark.slow
+def test_the_same_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    """What PostgreSQL had not yet been told when all was killed comes from the journal there, too."""
+
+    async def kill() -> float:
+        async with Traffic() as traffic:
+            victim = await asyncio.to_thread(start, tmp_path, REALTIME_UPSTREAM_URL=traffic.url, DATABASE_URL=postgres_url)
+            victim, lost = await kill_and_restart(tmp_path, traffic, victim, "group", 2, 1.0, postgres_url)
+            assert await asyncio.to_thread(victim.stop) == 0
+            return lost
+
+    assert asyncio.run(kill()) <= AT_MOST
 
 
 @pytest.mark.long

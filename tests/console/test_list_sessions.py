@@ -9,8 +9,7 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from console import live, rail
-from console.models import Session
+from console import rail
 from tests.console.stage import IN_FORCE, Story
 
 pytestmark = pytest.mark.django_db
@@ -113,13 +112,3 @@ class TestForPrograms:
 
         monkeypatch.setattr("django.db.backends.sqlite3.base.DatabaseWrapper.cursor", cursor)
         assert client.get("/healthz").status_code >= 500
-
-
-def test_what_a_crash_left_open_is_over() -> None:
-    """Sessions of a process that is gone are closed at the next start, with the reason; finished ones stay as they were."""
-    open_, closed = Story(status="ready").session.pk, told()
-    assert live.mark_abandoned() == 1
-    session = Session.objects.get(pk=open_)
-    assert (session.status, session.close_by, session.ended_at is not None) == ("closed", "console", True)
-    assert session.close_reason == "the console stopped before this session was closed"
-    assert Session.objects.get(pk=closed).close_reason == "bye"
