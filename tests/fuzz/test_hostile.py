@@ -12,8 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection
+from websockets.typing import Origin
 
 from console import columns
 from realtime import masking
@@ -21,7 +22,7 @@ from realtime.events import parse
 from tests.conftest import Console, start_console
 from tests.fuzz import hostile
 from tests.relay.stage import CONSOLES_KEY, Api, dial, log, session_of, stored
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, soon
 
 SAID, COMPOSED = 1600, 100
 """Frames of one side in one session, and events of the composer."""
@@ -45,7 +46,7 @@ def console(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> It
         said = running.log.read_text()
     assert (status, "Traceback" in said) == (0, False), said[-5000:]
     assert hostile.SECRET not in said
-    for failure in ("could not be followed", "raw text", "the recorder failed", "could not be stored"):
+    for failure in ("could not be followed", "raw text", "the recorder failed", "could not be stored", "showing"):
         assert failure not in said, said[-5000:]
 
 
@@ -80,7 +81,7 @@ async def relayed(console: Console, api: Api, page: httpx.AsyncClient, seed: int
     async with dial(console, additional_headers=headers) as program:
         talk = await api.talk()
         session_id = session_of(program)
-        async with hearing(program, talk) as (got, heard):
+        async with following(console, session_id), hearing(program, talk) as (got, heard):
             await asyncio.gather(say(program, client_says), say(talk, api_says), compose(page, session_id, seed + 2))
             await asyncio.gather(say(program, [LAST]), say(talk, [LAST]))
     rows = await log(console, session_id)
@@ -121,6 +122,20 @@ async def hearing(program: ClientConnection | None, talk: ServerConnection) -> A
     yield got, heard
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*readers)
+
+
+@asynccontextmanager
+async def following(console: Console, session_id: str) -> AsyncIterator[None]:
+    """Show the session on a page all the while: its socket is sent rows, and is not closed."""
+    origin = console.url.rstrip("/")
+    url = f"ws{origin.removeprefix('http')}/ws/sessions/{session_id}/timeline"
+    async with connect(url, origin=Origin(origin), max_size=None, proxy=None, open_timeout=PATIENCE) as viewer:
+        shown: list[Any] = []
+        reader = asyncio.create_task(read(viewer, shown, until=None))
+        yield
+        await soon(lambda: any("that.was.all" in html for html in shown) or reader.done(), "the last frame's row is shown")
+        assert not reader.done(), "the page's socket was closed"
+        reader.cancel()
 
 
 async def read(connection: Any, into: list[Any], until: str | None) -> None:
