@@ -59,7 +59,13 @@ class Start:
 
 async def in_reader(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Do database work on a thread of our own and wait for it."""
-    return await asyncio.get_running_loop().run_in_executor(READERS, partial(work, *args, **kwargs))
+    return await asyncio.get_running_loop().run_in_executor(READERS, partial(_read, partial(work, *args, **kwargs)))
+
+
+def _read(work: Callable[[], R]) -> R:
+    """Do the work; a connection that was lost since the last work on this thread is made anew before its first query."""
+    connection.health_check_done = False  # as at the beginning of a request; on SQLite there is nothing to check
+    return work()
 
 
 def close_readers() -> None:

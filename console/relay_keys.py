@@ -16,8 +16,9 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from console import columns
 from console.models import RelayKey
-from realtime.errors import LocalError
+from realtime.errors import InvalidPolicy, LocalError
 from realtime.policy import Policy
 
 PREFIX = "sk-relay-"
@@ -45,9 +46,11 @@ def make(name: str, provider: str = "", policy: Any = None) -> tuple[RelayKey, s
     Raises NameTaken, and InvalidPolicy for a policy that cannot be read.
     """
     limits = Policy.read(policy).to_json()
+    if not columns.holds(limits):
+        raise InvalidPolicy("", "it holds NUL or a number that no database keeps.")
     key = PREFIX + "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
-    columns = {"digest": digest(key), "hint": key[-4:], "provider": provider, "policy": limits}
-    made, fresh = RelayKey.objects.get_or_create(name=name, defaults=columns)
+    values = {"digest": digest(key), "hint": key[-4:], "provider": provider, "policy": limits}
+    made, fresh = RelayKey.objects.get_or_create(name=name, defaults=values)
     if not fresh:
         raise NameTaken(f"There is already a key “{name}”{' (revoked)' if made.revoked_at else ''}: give this one another name.")
     return made, key

@@ -110,7 +110,7 @@ TEMPLATES = [
 ]
 
 DATABASES = {
-    "default": environ.Env.db_url_config(DATABASE_URL)
+    "default": {**environ.Env.db_url_config(DATABASE_URL), "CONN_HEALTH_CHECKS": True}  # it may be started anew meanwhile
     if DATABASE_URL
     else {
         "ENGINE": "django.db.backends.sqlite3",
