@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import sqlite3
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,8 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from console import origin
+
+log = logging.getLogger(__name__)
 
 
 class CannotStart(Exception):
@@ -31,6 +34,8 @@ def assert_public_url() -> None:
 def assert_guarded(host: str) -> None:
     """Raise CannotStart when others could reach an address and nothing would ask who they are."""
     assert_public_url()
+    if settings.CONSOLE_PUBLIC_URL and not settings.CONSOLE_TOKEN:
+        log.warning("CONSOLE_PUBLIC_URL is set and CONSOLE_TOKEN is not: whoever the proxy lets through may do everything.")
     if not origin.is_loopback(host) and not settings.CONSOLE_TOKEN:
         raise CannotStart(
             f"{host} can be reached by others: set CONSOLE_TOKEN to a secret that pages ask for, "
