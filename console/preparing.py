@@ -38,6 +38,8 @@ def assert_public_url() -> None:
 def assert_guarded(host: str) -> None:
     """Raise CannotStart when others could reach an address and nothing would ask who they are."""
     assert_public_url()
+    if settings.CONSOLE_PUBLIC_URL and not settings.CONSOLE_TOKEN:
+        log.warning("CONSOLE_PUBLIC_URL is set and CONSOLE_TOKEN is not: whoever the proxy lets through may do everything.")
     if not origin.is_loopback(host) and not settings.CONSOLE_TOKEN:
         raise CannotStart(
             f"{host} can be reached by others: set CONSOLE_TOKEN to a secret that pages ask for, "
