@@ -17,7 +17,7 @@ from console import accounts, live, relay_keys
 from console.admission import Admitted, Denied
 from console.models import Session, new_session_id
 from console.recorder import recorder
-from realtime import tools, upstream
+from realtime import masking, tools, upstream
 from realtime.dialects import Dialect, successor
 from realtime.limits import Limits
 from realtime.parting import Client
@@ -182,9 +182,9 @@ async def _store(session_id: str, admitted: Admitted, asked: Asked, model: str, 
         label=asked.label or (key.name if key else ""),
         source="relay",
         provider=admitted.provider.name,
-        model=model[:128],
+        model=masking.text(model)[:128],
         dialect=dialect,
-        client=library(asked.agent)[:128],
+        client=masking.text(library(asked.agent))[:128],
         key_name=key.name if key else "",
         status=Session.CONNECTING,
         started_at=timezone.now(),
