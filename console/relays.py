@@ -17,7 +17,7 @@ from console.admission import Admitted, Denied
 from console.models import new_session_id
 from console.recorder import recorder
 from console.writer import explain
-from realtime import tools, upstream
+from realtime import masking, tools, upstream
 from realtime.dialects import Dialect, successor
 from realtime.limits import Limits
 from realtime.parting import Client
@@ -184,9 +184,9 @@ async def _store(session_id: str, admitted: Admitted, asked: Asked, model: str, 
         label=asked.label or (key.name if key else ""),
         source="relay",
         provider=admitted.provider.name,
-        model=model[:128],
+        model=masking.text(model)[:128],
         dialect=dialect,
-        client=library(asked.agent)[:128],
+        client=masking.text(library(asked.agent))[:128],
         key_name=key.name if key else "",
     )
 

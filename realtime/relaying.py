@@ -177,7 +177,7 @@ class RelayRunner(SessionRunner):
         if self._left is not None:
             return
         if self.failure is not None:
-            goodbye = Goodbye(UNREACHED, str(self.failure), "upstream_failed")
+            goodbye = Goodbye(UNREACHED, self.failure.public, "upstream_failed")
         elif self.goodbye is not None:
             goodbye = self.goodbye
         elif self.upstream is not None:

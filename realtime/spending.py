@@ -222,7 +222,10 @@ class Spending:
             self._stop()
 
     def _done(self, event: Event) -> None:
-        self._active.discard(event.response_id)
+        if event.response_id in self._active:
+            self._active.remove(event.response_id)
+        elif self._asked:  # of an API that does not say when a response begins
+            self._asked.pop(0)
         response = event.data.get("response")
         response = response if isinstance(response, dict) else {}
         usage = response.get("usage") or event.data.get("usage")

@@ -198,10 +198,10 @@ def asked_by(scope: dict[str, Any], headers: dict[str, str], rest: str) -> relay
         beta=dialects.asks_for_beta(headers),
         passing=Passing(rest, passing, passed),
         agent=agent,
-        label=ours.get("console_label", "")[:LONGEST_LABEL],
+        label=masking.text(ours.get("console_label", ""))[:LONGEST_LABEL],
         facts={
-            "path": scope["path"],
-            "query": {n: masking.secret(v) if n in ("api-key", "api_key") or is_token(v) else v for n, v in query},
+            "path": masking.text(scope["path"]),
+            "query": masking.query(query),
             "handshake": masking.headers(headers),  # not "headers": of an object of that name the recorder masks every value
             "address": (scope.get("client") or ("",))[0],
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -27,11 +28,12 @@ from console.admission import (
 )
 from console.minting import Failed, failure
 from console.origin import is_own
-from realtime import masking
 from realtime.dialects import successor
 from realtime.errors import Unreachable
 from realtime.policy import Policy
 from realtime.shapes import renamed_path, secret_to_beta, secret_wish_to_ga, settings_to_ga
+
+log = logging.getLogger(__name__)
 
 PREFIXES = ("v1/realtime", "openai/v1/realtime", "openai/realtime", "realtime", "via/<str:provider>/v1/realtime")
 """Below which clients look for the API."""
@@ -84,7 +86,7 @@ class Caller:
         if not self.own_key:
             return await minting.mint(self.admitted, wish, self.headers, what)
         headers = {**self.headers, "content-type": "application/json"}
-        return minting.secret_of(await self.ask(what, json.dumps(wish).encode(), headers))
+        return minting.secret_of(await self.ask(what, json.dumps(wish).encode(), headers), self.admitted.provider)
 
     def refuse_ephemeral(self) -> None:
         """Keys that were made for somebody do not make other keys. Raises Failed."""
@@ -130,10 +132,10 @@ async def _let_in(request: HttpRequest, headers: Headers, views: Mapping[str, Do
         raise Failed(admitted.status, admitted.body["error"])
     try:
         return await view(Caller(request, admitted, headers, is_page=is_page), **place)
-    except rest.Unanswered as error:
-        raise failure(504, str(error), "upstream_timeout") from None
     except Unreachable as error:
-        raise failure(502, str(error), "upstream_unreachable") from None
+        log.warning("a request could not be passed on: %s", error)  # with the address, which the client is not told
+        late = isinstance(error, rest.Unanswered)
+        raise failure(504 if late else 502, error.public, "upstream_timeout" if late else "upstream_unreachable") from None
 
 
 async def _judge(request: HttpRequest, headers: Headers) -> tuple[Admitted | Denied, bool]:
@@ -250,7 +252,7 @@ async def _call(caller: Caller, what: str) -> HttpResponse:
     """A call, made or controlled, as it is; its sound travels between the client and the provider alone."""
     answer = await caller.ask(what, caller.request.body)
     if not caller.own_key and answer.status >= 400:  # it may name the key it refuses, which is the console's
-        answer = replace(answer, body=masking.mask(answer.body.decode("utf-8", "replace"), "")[0].encode())
+        answer = replace(answer, body=rest.for_others(caller.admitted.provider, answer.body.decode("utf-8", "replace")).encode())
     return _passed(answer)
 
 

@@ -171,6 +171,13 @@ class TestLimit:
         session.answered(0.001)
         assert session.asks()
 
+    def test_an_api_that_tells_no_beginning(self) -> None:
+        """Where only the end of a response is told, that is the end of what was reserved."""
+        session = Running(Account(1.0))
+        assert session.asks()
+        session.hears("response.done", response={"status": "completed", "usage": usage(0.001)})
+        assert session.spending.under_way == 0
+
     def test_the_overshoot(self) -> None:
         """Twenty sessions that ask as fast as they can spend the limit and one reservation at most."""
         account = Account(0.005, dearest=0.0016)
