@@ -115,7 +115,9 @@ class Importer:
         except BaseException as error:
             self._undo()
             if isinstance(error, DatabaseError):
-                raise Failed(f"{explain(error)}") from error
+                if self._stop.is_set():  # while it waited for the database
+                    raise Stopped from error
+                raise Failed(explain(error)) from error
             raise
         finally:
             lock.close()

@@ -119,8 +119,7 @@ DATABASES = {
             # WAL lets pages read while the recorder writes; with it, NORMAL syncs at checkpoints and cannot corrupt.
             # A frame of sound takes 5 KB, which leaves half of an 8 KiB page empty, and little of 16 KiB;
             # 16 MB between checkpoints save writing hot pages anew.
-            # A database made anew can give pages back to the system, a few at a time (console.storage).
-            "init_command": "PRAGMA page_size=16384; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+            "init_command": "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
             "PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=1000",
             "transaction_mode": "IMMEDIATE",  # take the write lock at once: a deferred upgrade cannot wait for it
             "timeout": 5,  # seconds a writer waits for another

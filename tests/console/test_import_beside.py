@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import statistics
@@ -112,8 +113,8 @@ class Browser:
 
     def __init__(self, url: str) -> None:
         self.http = httpx.Client(base_url=url, timeout=PATIENCE)
-        self.http.get("/")
-        self.http.headers["x-csrftoken"] = self.http.cookies["console_csrf"]
+        page = self.http.get("/").text
+        self.http.headers["x-csrftoken"] = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)[1]  # type: ignore[index]
 
     def __enter__(self) -> Browser:
         return self

@@ -207,6 +207,18 @@ class TestPins:
         assert 'aria-pressed="true"' in listed.news()
 
 
+def test_a_page_opens_while_somebody_writes(client: Client) -> None:
+    """A new connection takes no lock: a page that is opened while an import or a removal writes does not wait for it."""
+    session_id = ended(1)
+    connection.close()
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        assert client.get(f"/sessions/{session_id}/").status_code == 200
+        assert time.monotonic() - began < connection.settings_dict["OPTIONS"]["timeout"]
+        other.execute("ROLLBACK")
+
+
 class TestDeleting:
     """Deleting a session that is large"""
 
@@ -298,14 +310,6 @@ class TestTheCommand:
     def test_an_old_database_is_compacted(self, tmp_path: Path) -> None:
         """A database of an earlier version keeps its free pages until ``--compact``, and gives them back from then on."""
         path = tmp_path / "console.sqlite3"
-        with closing(sqlite3.connect(path)) as database:
-            database.execute("PRAGMA page_size=16384")
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("CREATE TABLE filler (x)")
-            database.executemany("INSERT INTO filler VALUES (?)", [("y" * 10_000,)] * 300)
-            database.commit()
-            database.execute("DROP TABLE filler")
-            database.commit()
         environment = {**SHIELDED, "CONSOLE_DATA_DIR": str(tmp_path)}
 
         def manage(*arguments: str) -> str:
@@ -316,6 +320,18 @@ class TestTheCommand:
             assert done.returncode == 0, done.stderr
             return done.stdout
 
+        manage("migrate", "--verbosity", "0", "console", "0005")
+        with closing(sqlite3.connect(path)) as database:  # as an earlier version left it: with a session, and without
+            database.execute("PRAGMA auto_vacuum=NONE")
+            database.execute("VACUUM")
+            database.execute("CREATE TABLE filler (x)")
+            database.executemany("INSERT INTO filler VALUES (?)", [("y" * 10_000,)] * 300)
+            columns = "id, label, source, provider, model, dialect, client, key_name, status, started_at, close_by, close_reason, " \
+                "events, errors, last_seq, duration_us"
+            database.execute(f"INSERT INTO console_session ({columns}) VALUES "
+                             "('a', '', 'console', '', '', 'ga', '', '', 'closed', '2026-01-01', '', '', 0, 0, 0, 0)")
+            database.execute("DROP TABLE filler")
+            database.commit()
         manage("migrate", "--verbosity", "0")
         assert "prune_logs --compact gives them back" in manage("prune_logs")
         before = path.stat().st_size
