@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.waiting import PATIENCE
 
 MARK = "REALTIME_CONSOLE_TESTS"
 """Environment variable of every descendant: the process ids of the runs it belongs to, with ``/`` between them."""
@@ -77,6 +80,30 @@ def stop(process: subprocess.Popen[Any], signum: int = signal.SIGTERM, within: f
         raise AssertionError(f"{process.args!r} did not end within {within:g} s of signal {signum}: it was killed") from None
     finally:
         kill(process)
+
+
+class Lines:
+    """What a child prints, line by line; its ``stdout`` must be a pipe of text, which is closed at its end."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        """Read from now on, on a thread that ends with the child."""
+        self._process = process
+        self._lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, name="lines of a child", daemon=True).start()
+
+    def next(self) -> str:
+        """Return the next line, ``""`` when the child has ended. Raises AssertionError when none comes."""
+        try:
+            return self._lines.get(timeout=PATIENCE)
+        except queue.Empty:
+            raise AssertionError(f"{self._process.args!r} printed nothing more within {PATIENCE:g} s") from None
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                self._lines.put(line.rstrip("\n"))
+        self._lines.put("")
 
 
 def cpu_seconds(process: subprocess.Popen[Any]) -> float:

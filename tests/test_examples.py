@@ -13,11 +13,11 @@ import pytest
 from realtime.pytest_plugin import StartSimulator, realtime_simulator
 from realtime.simulator.running import RunningSimulator
 from realtime.simulator.scenario_files import load
+from tests.waiting import PATIENCE
 
 __all__ = ["realtime_simulator"]  # pytest finds a fixture by its name in the module
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-PATIENCE = 60  # seconds, with an SDK to import on a machine that does other things too
 
 
 def run(*command: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ANSWER as PATIENCE
+from tests.browser.conftest import happens
 
 pytestmark = pytest.mark.browser
 
@@ -89,12 +90,14 @@ class TestLongSession:
         """Scrolling up fetches row after row until the very first, and the page never holds a thousand."""
         assert seqs(opened)[-1] > EVENTS - 20  # it opens at the tail
         timeline = opened.locator("event-timeline")
-        for _ in range(120):
+
+        def scrolled_to_the_first() -> bool:
             timeline.evaluate("element => { element.scrollTop = 0 }")
             assert opened.locator("#timeline tr").count() < MOST_ROWS
-            if seqs(opened)[0] == 1:
-                break
             opened.wait_for_timeout(60)
+            return seqs(opened)[0] == 1
+
+        happens(opened, scrolled_to_the_first, "the first row is fetched")
         shown = seqs(opened)
         assert shown[0] == 1
         assert shown == sorted(set(shown))

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import children
 from tests.conftest import Console, start_console
+from tests.waiting import PATIENCE
 
 STAGE = Path(__file__).with_name("http_stage.py")
-PATIENCE = 30.0
-"""Seconds until a test that waits for the server gives up."""
 MEGABYTE = 1_000_000
 GROWTH = 20 * MEGABYTE
 """What the process may grow by while it is sent a body it does not want, or cannot take yet."""
@@ -34,25 +34,18 @@ class Stage:
     def __init__(self, scheme: str, certificates: Path, **limits: str) -> None:
         """``certificates``: an empty folder; ``limits``: constants of ``console.http_protocol``, in seconds."""
         environment = {**os.environ, "STAGE_TLS": str(certificates) if scheme == "https" else "", **limits}
-        self.process = subprocess.Popen([sys.executable, STAGE], env=environment, stdout=subprocess.PIPE, text=True)
+        self.process = children.spawn([sys.executable, STAGE], env=environment, stdout=subprocess.PIPE, text=True)
+        self.said = children.Lines(self.process).next
         plain, encrypted = self.said().split()
         self.port = int(encrypted if scheme == "https" else plain)
         self.trust = ssl.create_default_context(cafile=certificates / "authority.pem") if scheme == "https" else None
 
-    def said(self) -> str:
-        """The next line the process prints."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().rstrip("\n")
-
     def says(self, line: str) -> None:
         """Wait until it prints this; other tests' requests may still have something to say before."""
         said: list[str] = []
-        timer = threading.Timer(PATIENCE, self.process.kill)
-        timer.start()
         while line not in said:
             said.append(self.said())
             assert said[-1], f"waited for {line!r}, was told {said}"
-        timer.cancel()
 
     def dial(self) -> socket.socket:
         """A connection."""
@@ -61,10 +54,7 @@ class Stage:
 
     def end(self) -> None:
         """Stop it."""
-        self.process.kill()
-        self.process.wait(PATIENCE)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        children.kill(self.process)
 
 
 @pytest.fixture(scope="module", params=["http", "https"])

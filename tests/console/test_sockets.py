@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import queue
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -40,9 +38,7 @@ class Stage:
         """``certificates``: an empty folder, or one that another stage has used."""
         environment = {**os.environ, "STAGE_TLS": str(certificates) if scheme == "wss" else ""}
         self.process = children.spawn([sys.executable, STAGE], env=environment, stdout=subprocess.PIPE, text=True)
-        self._lines: queue.Queue[str] = queue.Queue()
-        self._reader = threading.Thread(target=self._read, name="stage", daemon=True)
-        self._reader.start()
+        self.said = children.Lines(self.process).next
         plain, encrypted = self.said().split()
         self.url = f"{scheme}://127.0.0.1:{encrypted if scheme == 'wss' else plain}"
         self.trust = ssl.create_default_context(cafile=certificates / "authority.pem") if scheme == "wss" else None
@@ -53,24 +49,9 @@ class Stage:
         chosen = {"max_size": None, "compression": None, "proxy": None, "ping_interval": None, "ssl": self.trust, **options}
         return connect(f"{self.url}{path}", **chosen)
 
-    def said(self) -> str:
-        """The next line the process prints, ``""`` when it has ended. Raises AssertionError when none comes."""
-        try:
-            return self._lines.get(timeout=PATIENCE)
-        except queue.Empty:
-            raise AssertionError(f"the stage said nothing more within {PATIENCE:g} s") from None
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as lines:
-            for line in lines:
-                self._lines.put(line.rstrip("\n"))
-        self._lines.put("")
-
     def end(self) -> None:
         """Stop it as Ctrl+C does, if it still runs."""
         children.stop(self.process, signal.SIGINT)
-        self._reader.join(PATIENCE)
 
 
 @pytest.fixture(scope="module")
