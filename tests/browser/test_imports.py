@@ -124,6 +124,8 @@ def test_a_pin_by_keyboard(app: Any, page: Page, tmp_path: Path) -> None:
     expect(pin).to_have_attribute("aria-pressed", "true")
     page.wait_for_timeout(2500)  # the list's socket brings the row again
     expect(pin).to_be_focused()
+    pin.blur()
+    expect(pin).to_have_css("opacity", "1")  # seen without pointing at it
     session_id = page.locator("#console").get_attribute("data-session")
     page.goto(f"{app.url}sessions/")
     pin = page.locator(f"#pin-{session_id}")
