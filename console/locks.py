@@ -45,6 +45,7 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         """Raises Refused when another process has it, OSError when there can be no such file."""
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         private_file(path)
         self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
