@@ -30,7 +30,7 @@ def desk() -> Iterator[Desk]:
     desk = Desk()
     desk.recorder.start()
     yield desk
-    desk.recorder.stop(20)
+    desk.recorder.stop()
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ class TestDying:
         assert "could not be stored" in note.text
         assert note.data["lost"] == {"type": fails, "direction": "received", "size": len(f'{{"type":"{fails}"}}')}
         assert fragile.overflown.empty()
-        assert fragile.recorder.stop(20)
+        assert fragile.recorder.stop()
 
     def test_a_close_is_still_a_close(self, fragile: Desk) -> None:
         """A session whose close ends each process is closed all the same, without its reason."""
