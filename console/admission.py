@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
 from django.conf import settings
 
-from console import live, relay_keys
+from console import accounts, live, relay_keys
 from console.access import address_of, is_signed_in, is_token
 from console.guesses import guesses
 from console.models import RelayKey
@@ -65,6 +65,33 @@ class Denied:
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """A control character other than the tab. What came with one cannot travel on: it would end a header or the handshake."""
 SIMULATOR = "simulator"
+KNOWN_PATHS = ("", "/translations")
+"""Behind a provider's own path: sessions whose frames a policy can judge and whose cost can be counted."""
+KNOWN_QUERY = re.compile(r"model|deployment|api-version|api[-_]key|intent=(?:transcription|conversation)?|console_.*")
+"""Parameters whose effect is known: names, of ``intent`` with its value. ``call_id`` leads into somebody else's call."""
+
+
+def within_policy(policy: Policy, path: str, query: Iterable[tuple[str, str]] = ()) -> Denied | None:
+    """Why a key with this policy may not reach an address, None when it may: only what the console can judge and count.
+
+    ``path`` is what stands behind the provider's own. Fields of a session can be fixed for a Realtime session alone.
+    """
+    if policy == Policy():
+        return None
+    if path not in KNOWN_PATHS or (path and policy.session):
+        return path_not_allowed(f"…/realtime{path}")
+    for name, value in query:
+        if not KNOWN_QUERY.fullmatch(f"{name}={value}" if name == "intent" else name):
+            return path_not_allowed(f"…/realtime{path} with the parameter “{name[:40]}”")
+    return None
+
+
+def path_not_allowed(what: str) -> Denied:
+    """The refusal of an address that a policy cannot be kept at."""
+    text = f"This key has a policy or a limit, and what {what} does or costs is not known to the relay: it is not passed on."
+    return Denied(403, text, "path_not_allowed")
+
+
 UNAUTHORISED = "Give a key: Authorization: Bearer KEY, api-key: KEY, or the subprotocol openai-insecure-api-key.KEY."
 
 
@@ -89,7 +116,7 @@ async def admit(scope: Mapping[str, Any], provider_name: str = "") -> Admitted |
         owner = await live.in_reader(relay_keys.by_id, minted.relay_key) if minted.relay_key else None
         if minted.relay_key and owner is None:
             return Denied(401, "The key this one was made with has been revoked.", "invalid_api_key")
-        if owner is not None and (denied := _spent(owner, minted.policy)):
+        if owner is not None and (denied := await _spent(owner)):
             return denied
         return Admitted(known[minted.provider], minted.upstream_key, owner, minted.policy, minted.session, minted.model)
     if key.startswith(relay_keys.PREFIX) and not is_token(key):
@@ -117,24 +144,22 @@ async def _with_relay_key(scope: Mapping[str, Any], key: str, named: str, known:
     if relay_key is None or relay_key.revoked_at is not None:
         why = "This relay key has been revoked." if relay_key else "There is no such relay key here."
         return Denied(401, why, "invalid_api_key")
-    if named and relay_key.provider and named != relay_key.provider:
-        return Denied(403, f"This key is for the provider {relay_key.provider}.", "wrong_provider")
-    name = named or relay_key.provider or next(iter(known))
+    name = relay_key.provider or next(iter(known))  # made for none: the default, whichever that is now
+    if named and named != name:
+        return Denied(403, f"This key is for the provider {name}.", "wrong_provider")
     if name not in known:
         return Denied(404, f'The provider of this key, "{name}", is not configured any longer.', "provider_not_found")
     policy = Policy.read(relay_key.policy)
-    if denied := _spent(relay_key, policy):
+    if denied := await _spent(relay_key):
         return denied
     await live.in_reader(relay_keys.touch, relay_key)
     return Admitted(known[name], "", relay_key, policy)
 
 
-def _spent(relay_key: RelayKey, policy: Policy) -> Denied | None:
-    """Whether a key's money is gone."""
-    if policy.dollars is None or relay_key.spent_usd < policy.dollars:
-        return None
-    text = f"This key may spend US$ {policy.dollars:g}, and has."
-    return Denied(429, text, "insufficient_quota", "insufficient_quota")
+async def _spent(relay_key: RelayKey) -> Denied | None:
+    """Whether a key's account is at its limit, by what is spent and what is reserved for responses under way."""
+    account = await accounts.of(relay_key)
+    return Denied(429, account.end.message, account.end.code, account.end.code) if account.is_reached else None
 
 
 def _without_key(scope: Mapping[str, Any], headers: Mapping[str, str], provider: Provider) -> Admitted | Denied:

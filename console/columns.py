@@ -82,6 +82,14 @@ def facts(data: dict[str, Any]) -> str:
     return written
 
 
+def holds(data: dict[str, Any]) -> bool:
+    """Whether a JSON column gives ``data`` back as it is: without NUL, halves of characters, NaN, or too much nesting."""
+    try:
+        return bool(json.loads(facts(data)) == data)
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
 def plain(value: Any) -> Any:
     """A value that was read from JSON as every reader of JSON takes it: NaN and Infinity stand as words."""
     return json.loads(json.dumps(value), parse_constant=str)

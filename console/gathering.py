@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from console.batches import BATCH_ROWS
+from console.journal import Journal, Segment
 from console.parcels import Late, Told, packed
 from realtime.timeline import Entry
 
@@ -36,13 +37,27 @@ class Packed:
     """When it was brought (``monotonic``)."""
     deaths: int = 0
     """Processes that have ended over it."""
+    given_up: bool = False
+    """Whether it stands in the place of an entry over which they did."""
+    kept: list[Segment] = field(default_factory=list)
+    """Where in the journal its parcels are, until it is stored."""
 
-    def take(self, told: Sequence[Told]) -> None:
-        """Pack a few entries."""
-        self.parcels.append(packed(told))  # first: what fails is not counted
+    def take(self, told: Sequence[Told]) -> bytearray:
+        """Pack a few entries; returns their parcel."""
+        self.parcels.append(parcel := packed(told))  # first: what fails is not counted
         self.rows += len(told)
         self.size += sum(weight(what) for _, what in told)
         self.sessions.update(session_id for session_id, _ in told)
+        return parcel
+
+    def finish(self) -> None:
+        """Say at its end that it is to be stored."""
+        self.parcels.append(packed((), whole=True))
+
+    def release(self) -> None:
+        """Let go of what the journal keeps of it."""
+        while self.kept:
+            self.kept.pop().release()
 
 
 class Gathering:
@@ -68,13 +83,15 @@ class Gathering:
         """Whether it should be written now."""
         return self.full or (bool(self) and monotonic() >= self.due)
 
-    def take(self, told: Sequence[Told], running: int) -> None:
-        """Pack a few entries, if there are any; so many sessions run."""
+    def take(self, told: Sequence[Told], running: int, journal: Journal | None = None) -> None:
+        """Pack a few entries, if there are any, and keep them in the journal, if there is one; so many sessions run."""
         if not told:
             return
         if not self:
             self.due = monotonic() + FLUSH_AFTER + min(self._more * running, self._most)
-        self._batch.take(told)
+        parcel = self._batch.take(told)
+        if journal is not None and (segment := journal.append(parcel)) is not None:
+            self._batch.kept.append(segment)
 
     def finish(self) -> Packed:
         """What has gathered; the next one begins."""

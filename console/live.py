@@ -59,7 +59,13 @@ class Start:
 
 async def in_reader(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Do database work on a thread of our own and wait for it."""
-    return await asyncio.get_running_loop().run_in_executor(READERS, partial(work, *args, **kwargs))
+    return await asyncio.get_running_loop().run_in_executor(READERS, partial(_read, partial(work, *args, **kwargs)))
+
+
+def _read(work: Callable[[], R]) -> R:
+    """Do the work; a connection that was lost since the last work on this thread is made anew before its first query."""
+    connection.health_check_done = False  # as at the beginning of a request; on SQLite there is nothing to check
+    return work()
 
 
 def close_readers() -> None:
@@ -178,17 +184,3 @@ async def stop_all(session_ids: Iterable[str] | None = None) -> None:
 async def give_up(session_ids: Iterable[str]) -> None:
     """Close these sessions, of which nothing more can be recorded; both sides are told so."""
     await asyncio.gather(*(stop(session_id, FAILED, RECORDING_FAILED) for session_id in session_ids))
-
-
-def mark_abandoned() -> int:
-    """Sessions a crashed process left open are over; say so. Returns how many."""
-    return (
-        Session.objects.live()
-        .exclude(pk__in=running())
-        .update(
-            status=Session.CLOSED,
-            ended_at=timezone.now(),
-            close_by="console",
-            close_reason="the console stopped before this session was closed",
-        )
-    )

@@ -9,8 +9,9 @@ from typing import Any
 
 from console import relay_keys, rest
 from console.admission import Admitted
-from realtime import events, masking
+from realtime import events
 from realtime.policy import Guard, Policy, Refusal
+from realtime.upstream import Provider
 
 SECRETS = "client_secrets"
 """Where ephemeral keys are made, below a provider's ``/realtime``."""
@@ -101,13 +102,14 @@ async def _upstream_s(admitted: Admitted, wish: Data, headers: Mapping[str, str]
     answer = await rest.ask(admitted.provider, what, json.dumps(wish).encode(), asked, key=admitted.key)
     if answer.status in NONE_THERE:
         return None
-    return secret_of(answer)
+    return secret_of(answer, admitted.provider)
 
 
-def secret_of(answer: rest.Answer) -> Data:
-    """A client secret as the API answered it. Raises Failed with the API's error, any key in it masked."""
+def secret_of(answer: rest.Answer, provider: Provider) -> Data:
+    """A client secret as the API answered it. Raises Failed with the API's error, without any key and its address."""
     try:
-        data = events.load(masking.mask(answer.body.decode(), "")[0] if answer.status != 200 else answer.body.decode())
+        said = answer.body.decode()
+        data = events.load(said if answer.status == 200 else rest.for_others(provider, said))
     except (ValueError, RecursionError):
         data = None
     if answer.status != 200:

@@ -40,11 +40,22 @@ class SessionQuerySet(models.QuerySet["Session"]):
         return self.filter(status=Session.CLOSED)
 
 
+class SessionManager(models.Manager.from_queryset(SessionQuerySet)):  # type: ignore[misc]  # made at run time
+    """Every session but the hidden ones: those still being imported and those being deleted are for nobody to see."""
+
+    def get_queryset(self) -> SessionQuerySet:
+        """Sessions that are wholly there."""
+        found: SessionQuerySet = super().get_queryset().exclude(status__in=Session.HIDDEN)
+        return found
+
+
 class Session(models.Model):
     """One connection to the API. Everything but the label is a summary of its entries and can be rebuilt."""
 
     IDLE, CONNECTING, READY, CLOSING, CLOSED = "idle", "connecting", "ready", "closing", "closed"
-    STATUSES = [(s, s) for s in (IDLE, CONNECTING, READY, CLOSING, CLOSED)]
+    IMPORTING, DELETING = HIDDEN = ("importing", "deleting")
+    """Not there yet, and no longer there: rows are added and removed a few at a time, beside what is being recorded."""
+    STATUSES = [(s, s) for s in (IDLE, CONNECTING, READY, CLOSING, CLOSED, *HIDDEN)]
 
     id = models.CharField(primary_key=True, max_length=24, default=new_session_id, editable=False)
     label = models.CharField(max_length=200, blank=True)
@@ -66,8 +77,14 @@ class Session(models.Model):
     errors = models.PositiveIntegerField(default=0)
     last_seq = models.PositiveIntegerField(default=0)
     duration_us = models.BigIntegerField(default=0)
+    pinned = models.BooleanField(default=False)
+    """Kept whatever CONSOLE_KEEP_DAYS and CONSOLE_MAX_DISK say."""
+    imported_at = models.DateTimeField(null=True, blank=True)
+    """When an imported session came here: its age is counted from then, not from when it was recorded."""
 
-    objects = SessionQuerySet.as_manager()
+    objects = SessionManager()
+    all_objects = SessionQuerySet.as_manager()
+    """Hidden sessions too."""
 
     class Meta:
         ordering = ["-started_at", "-id"]
@@ -331,6 +348,21 @@ class Frame(models.Model):
         return parse(self.raw)
 
 
+class Removal(models.Model):
+    """Sessions that were removed by a rule: what a page says of it."""
+
+    at = models.DateTimeField(auto_now_add=True)
+    rule = models.CharField(max_length=80)
+    """Why, such as ``older than 30 days``."""
+    sessions = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"{self.sessions} {self.rule}"
+
+
 class Preset(models.Model):
     """A session's settings under a name."""
 
@@ -367,6 +399,8 @@ class RelayKey(models.Model):
     provider = models.CharField(max_length=64, blank=True)
     policy = models.JSONField(default=dict, blank=True)
     spent_usd = models.FloatField(default=0)
+    dearest_usd = models.FloatField(default=0)
+    """Of its responses so far, the dearest: reserved for each one that is under way."""
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

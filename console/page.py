@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,8 @@ class ConsolePage:
     meter: str = ""
     """What the console costs a relayed session."""
     acting: Acting | None = None
+    told: Sequence[str] = ()
+    """What is said below the list of sessions."""
 
     @property
     def relayed(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from struct import Struct
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from console import columns
 from console.columns import UNSTORABLE, within
+from realtime import masking
 from realtime.events import parse
 from realtime.timeline import Entry
 
@@ -79,7 +80,7 @@ _decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
 
 
 def packed(told: Iterable[Told], whole: bool = False) -> bytearray:
-    """A parcel as it travels. Never raises for what an entry holds: one that cannot be packed travels as its raw text."""
+    """A parcel as it travels, secrets masked. Never raises for what an entry holds: one that cannot be packed travels as its raw text."""
     told = list(told)
     late = [(session_id, what) for session_id, what in told if isinstance(what, Late)]
     given = [(session_id, what) for session_id, what in told if not isinstance(what, Late)]
@@ -97,9 +98,10 @@ def packed(told: Iterable[Told], whole: bool = False) -> bytearray:
 
 
 def _bare(session_id: str, entry: Entry) -> Travelling:
-    """An entry as it travels."""
+    """An entry as it travels, secrets masked: it may be kept in the journal."""
+    entry = _masked(entry)
     if entry.data:
-        return session_id, replace(entry, data={}), json.dumps(entry.data, cls=DjangoJSONEncoder)
+        return session_id, replace(entry, data={}), masking.mask(json.dumps(entry.data, cls=DjangoJSONEncoder), "")[0]
     return session_id, entry, ""
 
 
@@ -112,7 +114,7 @@ def _safe(session_id: str, entry: Entry) -> tuple[Travelling, bytes | None]:
         log.error("entry %d of session %s travels as raw text: %s", entry.seq, session_id, type(error).__name__)
     else:
         return travelling, None
-    frame = entry.event.raw.encode("utf-8", "surrogatepass") if entry.event is not None else None
+    frame = masking.mask(entry.event.raw, entry.event.type)[0].encode("utf-8", "surrogatepass") if entry.event is not None else None
     bare = replace(entry, event=None, text=columns.text(entry.text), note=columns.text(entry.note), data={})
     try:
         facts = json.dumps(entry.data, cls=DjangoJSONEncoder)
@@ -122,9 +124,27 @@ def _safe(session_id: str, entry: Entry) -> tuple[Travelling, bytes | None]:
     return (session_id, bare, facts if facts != "{}" else ""), frame
 
 
-def parcels(inward: BinaryIO) -> Iterator[tuple[list[Told], bool, float]]:
-    """What was packed, until the other side has closed: what was told, whether to store it now, and when it was packed."""
+def _masked(entry: Entry) -> Entry:
+    """An entry without its secrets; of an event it says so, as whoever makes its row would."""
+    event = entry.event
+    if event is not None:
+        raw, masked = masking.mask(event.raw, event.type)
+        if masked:
+            return replace(entry, event=replace(event, raw=raw), data={**entry.data, "masked": True})
+    elif entry.text:
+        text, masked = masking.mask(entry.text, "")
+        if masked:
+            return replace(entry, text=text)
+    return entry
+
+
+def parcels(inward: BinaryIO, before: Callable[[], None] = lambda: None) -> Iterator[tuple[list[Told], bool, float]]:
+    """What was packed, until the other side has closed: what was told, whether to store it now, and when it was packed.
+
+    ``before`` is called when one has come and is not yet read.
+    """
     for message in _messages(inward):
+        before()
         try:
             parcel = _decode_parcel(message)
         except msgspec.ValidationError:

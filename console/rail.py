@@ -8,8 +8,10 @@ from typing import Any
 
 from django.template.loader import render_to_string
 
+from console import housekeeping, retention
 from console.models import Session, SessionQuerySet
 from realtime import lines
+from realtime.endings import STOPPED
 
 RAIL_LIMIT = 60
 """Sessions in the rail that are over; the library has all."""
@@ -46,9 +48,15 @@ class RailSession:
         return " · ".join(part for part in (session.client or session.provider or session.source, session.model) if part)
 
     @property
+    def stopped(self) -> bool:
+        """Whether its end is that of a console that was killed; for whoever has the whole session."""
+        session = self.session
+        return session.close_by == "console" and session.close_code is None and session.close_reason.startswith(STOPPED)
+
+    @property
     def key(self) -> tuple[Any, ...]:
         """What its element shows, but for ``counts``."""
-        return self.title, self.glyph, self.what, self.current
+        return self.title, self.glyph, self.what, self.current, self.session.pinned
 
     @property
     def counts(self) -> tuple[Any, ...]:
@@ -119,6 +127,11 @@ def listed(current: str = "", known: dict[str, RailSession] | None = None) -> li
     return [RailGroup("session-group-live", "Live", len(live)), *live, *earlier, *over]
 
 
+def told() -> list[str]:
+    """What the lists say of sessions that were removed by a rule, and of one that cannot be kept."""
+    return [*filter(None, [housekeeping.exceeded]), *retention.recent()]
+
+
 def failed(session: Session) -> bool:
     """Whether a session ended otherwise than it should."""
     if session.is_live:
@@ -161,9 +174,16 @@ class Rail:
         self.shown: dict[str, RailRow] | None = None
         """Rows as the page has them, by the id of their element; None before the first look."""
         self._known: dict[str, RailSession] = {}
+        self._told: list[str] | None = None
 
     def news(self) -> str:
-        """A message that brings the list up to date; empty when it is."""
+        """A message that brings the list up to date, and what is said below it; empty when both are."""
+        sentences, before = told(), self._told
+        self._told = sentences
+        notice = "" if sentences == before else render_to_string("console/_retention.html", {"told": sentences, "oob": True})
+        return self._list() + notice
+
+    def _list(self) -> str:
         rows = listed(self.current, self._known)
         before, self.shown = self.shown, {row.id: row for row in rows}
         if not rows or not before:

@@ -15,6 +15,7 @@ from time import monotonic, sleep
 from console.batches import BATCH_ROWS
 from console.courier import Courier
 from console.gathering import Gathering, weight
+from console.journal import Journal
 from console.parcels import Late, Receipt, Told
 from console.threads import breathe, give_way
 from realtime import timeline as engine
@@ -57,7 +58,9 @@ class Recorder:
         self._told = self._done = 0
         """Bytes taken, and bytes dealt with: each counted by one thread only."""
         self._queue: deque[Told] = deque()
-        self._courier = Courier(self._heard, on_loss=lambda: self._wake.set())
+        self.journal: Journal | None = None
+        """Keeps what is packed until it is stored; set before ``start``."""
+        self._courier = Courier(self._heard)
         self._waiting: deque[asyncio.Future[None]] = deque()
         """Of those who wait until less is behind."""
         self._open: set[str] = set()
@@ -156,7 +159,6 @@ class Recorder:
             try:
                 if not self._stopping:
                     self._wait(quiet > REST_AFTER)
-                self._courier.revive()
                 quiet = 0 if self._queue or any(self._batches) else quiet + 1
                 self._heed_pages()
                 self._pack()
@@ -203,7 +205,7 @@ class Recorder:
                 self._take(shown)
             while self._hand:
                 batch, told = self._hand[0]
-                batch.take(told, len(self._open))
+                batch.take(told, len(self._open), self.journal)
                 self._hand.popleft()
             if queue:
                 breathe()

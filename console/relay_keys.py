@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from console import columns
 from console.models import RelayKey
-from realtime.errors import LocalError
+from realtime.errors import InvalidPolicy, LocalError
 from realtime.policy import Policy
 
 PREFIX = "sk-relay-"
@@ -44,9 +46,11 @@ def make(name: str, provider: str = "", policy: Any = None) -> tuple[RelayKey, s
     Raises NameTaken, and InvalidPolicy for a policy that cannot be read.
     """
     limits = Policy.read(policy).to_json()
+    if not columns.holds(limits):
+        raise InvalidPolicy("", "it holds NUL or a number that no database keeps.")
     key = PREFIX + "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
-    columns = {"digest": digest(key), "hint": key[-4:], "provider": provider, "policy": limits}
-    made, fresh = RelayKey.objects.get_or_create(name=name, defaults=columns)
+    values = {"digest": digest(key), "hint": key[-4:], "provider": provider, "policy": limits}
+    made, fresh = RelayKey.objects.get_or_create(name=name, defaults=values)
     if not fresh:
         raise NameTaken(f"There is already a key “{name}”{' (revoked)' if made.revoked_at else ''}: give this one another name.")
     return made, key
@@ -95,9 +99,28 @@ def touch(key: RelayKey) -> None:
         RelayKey.objects.filter(pk=key.pk).update(last_used_at=now)
 
 
-def spent(key_id: int, dollars: float) -> None:
-    """Add to what a key has spent, in US$; the database adds, so that sessions side by side lose nothing."""
-    RelayKey.objects.filter(pk=key_id).update(spent_usd=F("spent_usd") + dollars)
+def settle(key_id: int, dollars: float, dearest: float) -> RelayKey | None:
+    """Add to what a key has spent, in US$, and raise its dearest response; the key as it is then, None if it is gone.
+
+    The database adds, so nothing is lost to a ``--reset`` by another process between two calls.
+    """
+    with transaction.atomic():
+        keys = RelayKey.objects.filter(pk=key_id)
+        if dollars:
+            keys.update(spent_usd=F("spent_usd") + dollars)
+        if dearest:
+            keys.filter(dearest_usd__lt=dearest).update(dearest_usd=dearest)
+        return keys.first()
+
+
+def reset(name: str) -> RelayKey:
+    """Set what a key has spent to zero. A running console notices within seconds. Raises NoSuchKey."""
+    key = RelayKey.objects.usable().filter(name=name).first()
+    if key is None:
+        raise NoSuchKey(f"There is no key “{name}” whose account could be reset.")
+    key.spent_usd = 0.0
+    key.save(update_fields=["spent_usd"])
+    return key
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,25 @@ import asyncio
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 
-from console import live, relay_keys
+from console import accounts, live, relay_keys
 from console.admission import Admitted, Denied
 from console.models import new_session_id
 from console.recorder import recorder
-from realtime import tools, upstream
+from console.writer import explain
+from realtime import masking, tools, upstream
 from realtime.dialects import Dialect, successor
 from realtime.limits import Limits
 from realtime.parting import Client
 from realtime.passage import Passage
 from realtime.policy import End, Guard, Policy
-from realtime.prices import price_of
 from realtime.relaying import RelayRunner
+from realtime.spending import Spending
 from realtime.upstream import Passing
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,9 @@ _heeding: asyncio.Task[None] | None = None
 
 HEED_EVERY = 2.0
 """Seconds between two such looks: a key revoked from the command line ends its sessions within that."""
+TRANSLATIONS = "/translations"
+"""Behind a provider's own path: sessions that are paid by elapsed sound."""
+SERVICE_TIER = "openai-service-tier"
 REVOKED = 3000
 """Close code with which OpenAI ends a connection whose key is no good (protocol 1.5)."""
 
@@ -68,7 +72,7 @@ class Relayed:
         """Dial, and carry from now on."""
         global _heeding
         self._task = live.launch(self.session_id, self.runner)
-        self._task.add_done_callback(lambda _: _keys.pop(self.session_id, None))
+        self._task.add_done_callback(lambda _: _let_go(self.session_id))
         if self.session_id in _keys:
             _keyed.add(self._task)
             self._task.add_done_callback(_keyed.discard)
@@ -105,12 +109,14 @@ async def end_with(key_id: int) -> int:
 
 
 async def _heed_revocations() -> None:
-    """End the sessions whose keys were revoked by another process, as the command line is, as long as there are any."""
+    """As long as there are any, end the sessions whose keys another process, such as the command line, has revoked, and
+    take notice of accounts that it has reset."""
     while _keyed:
         try:
             revoked = await live.in_reader(relay_keys.revoked_among, set(_keys.values()))
+            await accounts.refresh_all()
         except DatabaseError as error:
-            log.warning("whether relay keys were revoked cannot be read: %s", error)
+            log.warning("whether relay keys were revoked or reset cannot be read: %s", error)
         else:
             for key_id in revoked:
                 await end_with(key_id)
@@ -121,36 +127,28 @@ async def _heed_revocations() -> None:
 async def open_relay(admitted: Admitted, asked: Asked, client: Client) -> Relayed:
     """Make the session of a client; ``begin`` starts it. Raises live.NotRecording."""
     session_id = new_session_id()
-    if admitted.relay_key is not None:
-        _keys[session_id] = admitted.relay_key.pk
-    try:
-        return await _opened(session_id, admitted, asked, client)
-    except BaseException:
-        _keys.pop(session_id, None)  # no session counts towards the key's limit that never was
-        raise
-
-
-async def _opened(session_id: str, admitted: Admitted, asked: Asked, client: Client) -> Relayed:
     provider, policy, key = admitted.provider, admitted.policy, admitted.relay_key
     spoken: Dialect = "beta" if provider.dialect == "beta" else "ga"
-    guard = Guard(policy, spoken, key.spent_usd if key else 0.0) if policy != Policy() else None
+    guard = Guard(policy, spoken) if policy != Policy() else None
     asked_model = asked.model or admitted.model
     dialect: Dialect = "beta" if asked.beta else "ga"
     # Only where names are OpenAI's own: elsewhere, as on Azure, people name deployments as they like.
     living = successor(asked_model) if dialect == "beta" and provider.name == "openai" else asked_model
     model = guard.model(living) if guard else living
-    await live.create(
-        id=session_id,
-        label=asked.label or (key.name if key else ""),
-        source="relay",
-        provider=provider.name,
-        model=model[:128],
-        dialect=dialect,
-        client=library(asked.agent)[:128],
-        key_name=key.name if key else "",
-    )
+    spending = None
+    if key is not None:
+        _keys[session_id] = key.pk
+        spending = Spending(accounts.join(key), model, translates=asked.passing.path == TRANSLATIONS)
+    try:
+        await _store(session_id, admitted, asked, model, dialect)
+    except BaseException:
+        _let_go(session_id)
+        raise
+    passing = asked.passing
+    if guard is not None:  # a service tier changes what a response costs, by a factor that is told nowhere
+        passing = replace(passing, headers={name: value for name, value in passing.headers.items() if name != SERVICE_TIER})
     runner = RelayRunner(
-        lambda: upstream.dial(provider, model, admitted.key, asked.passing),
+        lambda: upstream.dial(provider, model, admitted.key, passing),
         recorder.tap(session_id),
         tools.ToolContext(
             memory={},
@@ -161,26 +159,49 @@ async def _opened(session_id: str, admitted: Admitted, asked: Asked, client: Cli
         passage=Passage(dialect, spoken, guard),
         minted=dict(admitted.session) or None,
         limits=Limits(settings.RELAY_IDLE_SECONDS, longest(policy)),
-        paid=(lambda dollars: _paid(key.pk, dollars)) if key else lambda dollars: None,
+        spending=spending,
     )
     runner.note("client", f"{library(asked.agent) or 'A client'} connected at {asked.facts.get('path', '/')}.", dict(asked.facts))
     if living != asked_model:
         runner.note("translation", f"{asked_model} was shut down with the beta: {living} takes its place.", {"model": living})
     if model != living:
         runner.note("policy", f"The model is {model}, as this key's policy says, not {living or 'the default'}.", {})
-    if policy.dollars is not None and price_of(model) is None:
-        runner.note("policy", f"No price is known for {model or 'this model'}: what it costs does not count towards the key's US$.", {})
+    if passing.headers != asked.passing.headers:
+        runner.note("policy", "The client's service tier was not passed on: what it costs is not known.", {})
     return Relayed(session_id, runner)
+
+
+async def _store(session_id: str, admitted: Admitted, asked: Asked, model: str, dialect: Dialect) -> None:
+    """Store the row of a session that begins, and see what its key has spent by now. Raises live.NotRecording."""
+    key = admitted.relay_key
+    if key is not None:
+        try:
+            await accounts.refresh(key.pk)
+        except (DatabaseError, InterfaceError) as error:
+            raise live.NotRecording(f"What this key has spent cannot be read: {explain(error)}.") from error
+    await live.create(
+        id=session_id,
+        label=asked.label or (key.name if key else ""),
+        source="relay",
+        provider=admitted.provider.name,
+        model=masking.text(model)[:128],
+        dialect=dialect,
+        client=masking.text(library(asked.agent))[:128],
+        key_name=key.name if key else "",
+    )
+
+
+def _let_go(session_id: str) -> None:
+    """A session is over, or never began: it no longer counts among its key's."""
+    key_id = _keys.pop(session_id, None)
+    if key_id is not None:
+        accounts.leave(key_id)
 
 
 def longest(policy: Policy) -> float | None:
     """Seconds a session may last: the console's limit or the key's, whichever is less."""
     limits = [settings.RELAY_MAX_SECONDS, policy.minutes and policy.minutes * 60]
     return min((limit for limit in limits if limit), default=None)
-
-
-def _paid(key_id: int, dollars: float) -> None:
-    live.READERS.submit(relay_keys.spent, key_id, dollars)
 
 
 def library(agent: str) -> str:

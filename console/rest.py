@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import httpx
 
-from realtime.errors import Unreachable
-from realtime.upstream import Provider
+from realtime import masking
+from realtime.errors import Unreachable, without_address
+from realtime.upstream import Provider, shown
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 """Seconds without a byte, and until connected. Answers come within a second or two; a call's SDP may take some more."""
@@ -71,6 +73,7 @@ async def ask(
     Unreachable, and Unanswered when it takes too long.
     """
     url = f"{provider.rest_url}/{what}"
+    known_as = shown(url)
     passed = {name: value for name, value in headers.items() if PASSED.match(name) or name == "content-type"}
     # A compressed answer would have to be unpacked to be passed on without its encoding.
     passed |= {**provider.headers, **provider.headers_for(key), "accept-encoding": "identity"}
@@ -81,13 +84,25 @@ async def ask(
             async for chunk in response.aiter_bytes():
                 content += chunk
                 if len(content) > LARGEST_ANSWER:
-                    raise Unreachable(url, "its answer is too large to be one")
+                    raise Unreachable(known_as, "its answer is too large to be one")
     except httpx.TimeoutException:
-        raise Unanswered(url, f"no answer within {TIMEOUT.read:.0f} s") from None
+        raise Unanswered(known_as, f"no answer within {TIMEOUT.read:.0f} s") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Unreachable(url, _plain(error)) from None
+        raise Unreachable(known_as, _plain(error)) from None
     kept = {name: value for name, value in response.headers.items() if RETURNED.match(name)}
+    if "location" in kept:  # of a call: the client asks for it here, and not where the provider is
+        kept["location"] = kept["location"].removeprefix(_origin(known_as))
     return Answer(response.status_code, content, kept)
+
+
+def for_others(provider: Provider, said: str) -> str:
+    """What a provider said to the console's own key, for somebody else: without secrets and without its address."""
+    return without_address(masking.conceal(masking.mask(said, "")[0], provider.secrets()), provider.rest_url)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _plain(error: Exception) -> str:

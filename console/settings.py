@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from pathlib import Path
 
 import environ
+
+from console.private_files import private_file, private_folder
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -32,6 +35,8 @@ CONSOLE_TLS_PORT = env.str("CONSOLE_TLS_PORT", default="8443")
 CONSOLE_ALLOWED_HOSTS = env.list("CONSOLE_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", "::1"])
 CONSOLE_PUBLIC_URL = env.str("CONSOLE_PUBLIC_URL", default="")
 RELAY_ALLOWED_ORIGINS = [origin.rstrip("/") for origin in env.list("RELAY_ALLOWED_ORIGINS", default=[])]
+CONSOLE_KEEP_DAYS = env.str("CONSOLE_KEEP_DAYS", default="")
+CONSOLE_MAX_DISK = env.str("CONSOLE_MAX_DISK", default="")
 RELAY_IDLE_SECONDS = env.float("RELAY_IDLE_SECONDS", default=None)
 RELAY_MAX_SECONDS = env.float("RELAY_MAX_SECONDS", default=None)
 # ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -46,8 +51,8 @@ def _secret_key() -> str:
 
     file = CONSOLE_DATA_DIR / "secret_key"
     if not file.exists():
-        CONSOLE_DATA_DIR.mkdir(parents=True, exist_ok=True)
-        file.touch(mode=0o600)
+        private_folder(CONSOLE_DATA_DIR)
+        private_file(file)
         file.write_text(get_random_secret_key())
     return file.read_text()
 
@@ -105,7 +110,7 @@ TEMPLATES = [
 ]
 
 DATABASES = {
-    "default": environ.Env.db_url_config(DATABASE_URL)
+    "default": {**environ.Env.db_url_config(DATABASE_URL), "CONN_HEALTH_CHECKS": True}  # it may be started anew meanwhile
     if DATABASE_URL
     else {
         "ENGINE": "django.db.backends.sqlite3",
@@ -122,6 +127,8 @@ DATABASES = {
         "TEST": {"NAME": CONSOLE_DATA_DIR / "test.sqlite3"},  # a file: several threads read it
     }
 }
+if not DATABASE_URL:
+    private_file(CONSOLE_DATA_DIR / "console.sqlite3")  # before SQLite makes it, with modes that follow the umask
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en"
@@ -140,6 +147,9 @@ STORAGES = {
 # A newcomer's uploads are event logs; they are streamed to a file, never held in memory.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024  # bytes of a body that are held before the rest goes to a file
+FILE_UPLOAD_TEMP_DIR = CONSOLE_DATA_DIR / "uploads"  # on the disk that has room for it, and emptied at each start
+with contextlib.suppress(OSError):  # a directory that cannot be written to is refused, with a sentence, at the start
+    FILE_UPLOAD_TEMP_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # bytes; the largest event the API takes, plus its form encoding
 
 SESSION_COOKIE_NAME = f"console_session_{INSTALLATION}"

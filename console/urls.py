@@ -6,7 +6,20 @@ from django.contrib import admin
 from django.urls import path
 
 from console import converters  # noqa: F401  (makes <session:…> known)
-from console.views import commands, events, files, keys, lists, pages, presets, relay_keys, relayed, settings, tokens
+from console.views import (
+    commands,
+    events,
+    files,
+    imports,
+    keys,
+    lists,
+    pages,
+    presets,
+    relay_keys,
+    relayed,
+    settings,
+    tokens,
+)  # fmt: skip
 
 urlpatterns = [
     # Pages
@@ -33,6 +46,7 @@ urlpatterns = [
     path("sessions/<session:session_id>/answer-calls", relayed.answer_calls, name="answer_calls"),
     path("sessions/<session:session_id>/settings", settings.settings, name="settings"),
     path("sessions/<session:session_id>/rename", lists.rename, name="rename"),
+    path("sessions/<session:session_id>/pin", lists.pin, name="pin"),
     path("sessions/<session:session_id>/delete", lists.delete, name="delete"),
     path("keys/", keys.set_key, name="set_key"),
     path("keys/forget", keys.forget_key, name="forget_key"),
@@ -48,7 +62,8 @@ urlpatterns = [
     *(path(f"{prefix}/<path:what>", tokens.rest_door) for prefix in tokens.PREFIXES),
     *(path(prefix, tokens.rest_door) for prefix in tokens.PREFIXES),
     # Files, and what programs read
-    path("sessions/import", files.import_log, name="import_log"),
+    path("sessions/import", imports.import_log, name="import_log"),
+    path("sessions/imports/<str:import_id>", imports.import_progress, name="import_progress"),
     path("sessions/<session:session_id>/log.jsonl", files.log_jsonl, name="log_jsonl"),
     path("sessions/<session:session_id>/audio.wav", files.session_audio, name="session_audio"),
     path("sessions.json", lists.sessions_json, name="sessions_json"),

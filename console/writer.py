@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import BinaryIO
 
-from django.db import DEFAULT_DB_ALIAS, IntegrityError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, connection, connections, transaction
 
-from console.batches import Batch
+from console.batches import ALONE, Batch
 from console.parcels import Late, Receipt, Told, parcels, signed
 from console.quarantine import Refused, is_about_a_value, write_apart
 from console.reopening import reopened
@@ -19,12 +19,16 @@ from realtime import masking
 from realtime import timeline as engine
 from realtime.errors import traced
 
-RETRY_FIRST, RETRY_MOST = 0.25, 2.0
+RETRY_FIRST, RETRY_MOST = 0.25, 1.0
 """Seconds between tries while the database is locked or the disk is full."""
 ALONE_FOR = 5.0
 """Seconds it goes on trying when the console is gone."""
 LONGEST_SAID = 300
 """Characters of what a database says that are shown."""
+SAY_EVERY = 0.25
+"""Seconds of work after which it says that it is still at it."""
+SAY_ALL_FOR = 10.0
+"""Seconds in which one that has taken over says of each batch that it begins it: should it end too, over that one."""
 LATE = 0.1
 """Seconds from which what is stored is late, and the next batch is not left to idle time."""
 
@@ -35,7 +39,7 @@ class Writer:
     def __init__(self, tell: Callable[[Receipt], None], again: bool = False) -> None:
         """``again``: some of what comes may have been stored already, by a writer that ended before it could say so."""
         self._tell = tell
-        self._again = again
+        self._again, self._settled = again, False
         self._batch = Batch()
         self._folders: dict[str, engine.Folder] = {}
         self._stored: dict[str, int] = {}
@@ -43,6 +47,7 @@ class Writer:
 
     def take(self, told: list[Told]) -> None:
         """Make rows of what is told next: the frames themselves are not held any longer."""
+        self._patiently(self._settle)
         self._patiently(lambda: self._open(told))
         for session_id, entry in told:
             if isinstance(entry, Late):
@@ -102,6 +107,14 @@ class Writer:
             else:
                 return None
 
+    def _settle(self) -> None:
+        """Once, where a writer before this one may have been killed: PostgreSQL can still be busy with its last transaction."""
+        if self._again and not self._settled:
+            if connection.vendor == "postgresql":
+                with transaction.atomic(), connection.cursor() as cursor:
+                    cursor.execute(ALONE)
+            self._settled = True
+
     def _open(self, told: list[Told]) -> None:
         """Have ready what folds each session: from its first entry, or from where another writer stopped."""
         for session_id, entry in told:
@@ -117,7 +130,7 @@ class Writer:
 def explain(error: Exception) -> str:
     """A database error in words a person can act on."""
     text = masking.mask(str(error), "")[0]  # some repeat the value they refuse
-    if "locked" in text:
+    if "locked" in text or "lock timeout" in text:
         return "the database is locked by another program"
     if "full" in text:
         return "the disk is full; free some space"
@@ -149,16 +162,28 @@ class Answering:
             raise Alone(receipt.trouble)
 
 
+    def at_work(self) -> None:
+        """Say that this process has loaded, or is at work."""
+        if self._alone_since is None:
+            self.tell(Receipt([], done=False))
+
+
 class Serving:
     """Stores parcels, batch by batch."""
 
     def __init__(self, inward: BinaryIO, outward: BinaryIO, again: bool) -> None:
-        self._writer = Writer(Answering(outward).tell, again)
-        self._parcels = parcels(inward)
+        self._answering = Answering(outward)
+        self._writer = Writer(self._answering.tell, again)
+        self._parcels = parcels(inward, self._say)
+        self._begins = True
+        """Whether what comes next is the first of a batch."""
+        self._said_at = time.monotonic()
+        self._say_all_until = self._said_at + SAY_ALL_FOR if again else 0.0
+        self._answering.at_work()
 
     def step(self) -> float | None:
         """Store the next batch. Returns the seconds since its last parcel was packed, None when no more will come."""
-        whole = True
+        whole = self._begins = True
         for told, whole, at in self._parcels:
             self._writer.take(told)
             if whole:
@@ -167,6 +192,15 @@ class Serving:
         if not whole:  # the console ended while it told this
             self._writer.store()
         return None
+
+    def _say(self) -> None:
+        """Say that it is at work: where one batch takes long, and where the last process ended over one, at its beginning."""
+        now, begins, self._begins = time.monotonic(), self._begins, False
+        if now < self._say_all_until if begins else now - self._said_at > SAY_EVERY:
+            self._answering.at_work()
+            self._said_at = now
+        elif begins:
+            self._said_at = now
 
 
 def serve(inward: BinaryIO, outward: BinaryIO, again: bool = False) -> None:

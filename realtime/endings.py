@@ -20,6 +20,8 @@ ADVICE: tuple[tuple[str, str], ...] = (
 )
 """Pattern in the reason → the sentence that helps. The first that fits is said."""
 BROKEN = "Nothing that was recorded is lost. Connect again to go on; what it remembers goes along."
+STOPPED = "the console stopped"
+"""What the reason begins with of a session that ended because the console was killed."""
 CODES = {
     1001: "The API ended the session. Connect again to go on.",
     1009: "A message was too large for the other side.",
@@ -33,6 +35,8 @@ CODES = {
 def ending(by: str, code: int | None, reason: str) -> str:
     """The sentence for a close: ``by`` is client, server or console, ``code`` None when there was no close frame."""
     reason = reason.strip().rstrip(".")
+    if by == "console" and code is None and reason.startswith(STOPPED):
+        return f"{reason[0].upper()}{reason[1:]}. What came after that is not recorded. Connect again to go on."
     if by == "console":
         return f"Closed here{f': {reason}' if reason else ''}."
     who = {"client": "The client", "server": "The API"}.get(by, "The other side")

@@ -17,7 +17,17 @@
 from __future__ import annotations
 
 import json
+import re
 import traceback
+from urllib.parse import urlsplit
+
+_GROUPS = r"[0-9a-f]{1,4}(?::[0-9a-f]{1,4})*"
+_ADDRESS = re.compile(
+    rf"(?<![\w.])(?:\d{{1,3}}\.){{3}}\d{{1,3}}(?![\w.])(?::\d+)?"
+    rf"|\[?(?<![\w:])(?:(?:[0-9a-f]{{1,4}}:){{7}}[0-9a-f]{{1,4}}|(?:{_GROUPS})?::(?:{_GROUPS})?)(?![\w:])(?:\](?::\d+)?)?",
+    re.IGNORECASE,
+)
+"""An IP address of either version, with its port."""
 
 
 class RealtimeError(Exception):
@@ -71,7 +81,12 @@ class InvalidLog(LocalError):
 
 
 class RemoteError(RealtimeError):
-    """The other side refused or broke off."""
+    """The other side refused or broke off. ``str()`` names its address, for those who run the console."""
+
+    @property
+    def public(self) -> str:
+        """The same for a client of the relay: without the address, which may be nobody's business outside."""
+        return "The provider broke off."
 
 
 class Unreachable(RemoteError):
@@ -80,10 +95,16 @@ class Unreachable(RemoteError):
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(url, reason)
         self.url = url
+        """Without user, password and query."""
         self.reason = reason
 
     def __str__(self) -> str:
         return f"{self.url} could not be reached: {self.reason}"
+
+    @property
+    def public(self) -> str:
+        """Without the address."""
+        return f"The provider could not be reached: {without_address(self.reason, self.url)}"
 
 
 class HandshakeRefused(RemoteError):
@@ -92,11 +113,17 @@ class HandshakeRefused(RemoteError):
     def __init__(self, url: str, status: int, body: str) -> None:
         super().__init__(url, status, body)
         self.url = url
+        """Without user, password and query."""
         self.status = status
         self.body = body
 
     def __str__(self) -> str:
         return f"{self.url} refused the connection with HTTP {self.status}: {self._said() or 'no body'}"
+
+    @property
+    def public(self) -> str:
+        """Without the address."""
+        return f"The provider refused the connection with HTTP {self.status}: {without_address(self._said(), self.url) or 'no body'}"
 
     def _said(self) -> str:
         """The message of the API's error body, or what else came."""
@@ -114,3 +141,17 @@ class ToolError(RealtimeError):
 def traced(error: BaseException) -> str:
     """What an error is and where it came from, for the log; without its own words, which may repeat a secret."""
     return f"{type(error).__name__} at\n{''.join(traceback.format_tb(error.__traceback__))}"
+
+
+def without_address(text: str, url: str) -> str:
+    """A sentence about an address without the address: its host, its port, and IP addresses, which the host may stand for."""
+    try:
+        parts = urlsplit(url)
+        netloc, host, port = parts.netloc.rpartition("@")[2], parts.hostname or "", parts.port
+    except ValueError:  # a port that is none
+        netloc, host, port = "", "", None
+    for name in filter(None, (netloc, host)):
+        text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", "the provider", text, flags=re.IGNORECASE)
+    if port is not None:
+        text = re.sub(rf"(?<=', ){port}|(?<=port ){port}", "…", text)
+    return _ADDRESS.sub("the provider", text)

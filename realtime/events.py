@@ -123,7 +123,7 @@ def parse(raw: str) -> Event:
 def _parse_leniently(raw: str, size: int) -> Event:
     """Read a frame whose known fields have unexpected types, or say what is wrong with it."""
     try:
-        data = load(raw)
+        data = _read(raw)
     except (ValueError, RecursionError) as error:
         return Event(raw=raw, flaw=f"This frame is not JSON: {error}.", size=size)
     if not isinstance(data, dict):
@@ -157,14 +157,20 @@ def load(text: str) -> Any:
 
     A lone surrogate, which JSON can escape but neither a socket nor a database takes, is read as U+FFFD.
     """
+    data = _read(text)
+    if text.count("[") + text.count("{") > DEEPEST and depth(data) > DEEPEST:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+    return data
+
+
+def _read(text: str) -> Any:
+    """As ``load``, however deep it is nested."""
     try:
         data = json.loads(text)
     except json.JSONDecodeError:
         raise
     except ValueError:  # Python reads no more than 4,300 digits
         data = json.loads(text, parse_int=_number)
-    if text.count("[") + text.count("{") > DEEPEST and depth(data) > DEEPEST:
-        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
     if ("\\u" in text and _ESCAPED_HALF.search(text)) or (not text.isascii() and _HALF.search(text)):
         written = json.dumps(data, ensure_ascii=False).encode("utf-16", "surrogatepass")
         data = json.loads(written.decode("utf-16", "replace"))

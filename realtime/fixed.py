@@ -37,16 +37,17 @@ class Fixed:
         self.settings: Data = copy.deepcopy({name: value for name, value in session.items() if name not in NOT_FIXED})
         """As GA has them."""
         self.paths: list[Path] = [named for path in leaves(self.settings) for named in _names_of(path)]
-        self._refused = [*self.paths]
+        self.refused: list[Path] = [*self.paths]
+        """What no settings may name: the fixed fields, and a stored prompt where that would bring others."""
         if any(name in self.settings for name in PROMPTS) and "prompt" not in self.settings:
-            self._refused.append(("prompt",))
+            self.refused.append(("prompt",))
 
     def __bool__(self) -> bool:
         return bool(self.paths)
 
     def named_in(self, settings: Mapping[str, Any]) -> list[str]:
         """The fixed fields that these settings would change, as dotted paths: named, or replaced with what holds them."""
-        return [".".join(path) for path in self._refused if _names(settings, path)]
+        return [".".join(path) for path in self.refused if _names(settings, path)]
 
     def without(self, settings: Data) -> Data:
         """Settings without the fixed fields; what stands beside them stays. The same object when there are none."""

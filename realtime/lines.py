@@ -16,7 +16,7 @@ LOOKED_AT = 4000
 NORMAL_CLOSES = (None, 1000, 1001, 1005)
 """Close codes of a session that simply ended (RFC 6455 section 7.4.1); 1001 is the API's own end after 60 minutes."""
 
-WARNINGS = ("skip", "slow", "policy")
+WARNINGS = ("skip", "slow", "policy", "cost")
 """Kinds of notes that tell of something a reader should look at, though nothing failed."""
 
 Family = str

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from realtime import events
+from realtime import events, strict_json
 from realtime.catalog import BETA_NAMES, GA_NAMES
 from realtime.errors import InvalidEvent, InvalidPolicy
 from realtime.events import Event
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST = 1_000_000_000
 """Minutes, sessions and dollars from which a limit is a mistake."""
+NAMES = ("type", "session", "response", "item", "input", "role", "model")
+"""Keys of a frame that a guard looks at, whatever is fixed."""
 TYPES_KEPT = 512
 """Types of event whose judgement is remembered; a client that invents more only makes itself slower."""
 
@@ -40,8 +42,7 @@ class Policy:
     sessions: int | None = None
     """How many may run at a time."""
     dollars: float | None = None
-    """How many US$ may be spent, all sessions together. Counted after each response, so the last one may pass it; a
-    response of a model whose price is unknown costs nothing here."""
+    """How many US$ may be spent, all sessions together, from the key's making on (``realtime.account``)."""
 
     @classmethod
     def read(cls, data: Any) -> Policy:
@@ -92,11 +93,10 @@ class Guard:
     message of the role ``system``; what the client makes the model say in its answers is beyond any relay.
     """
 
-    def __init__(self, policy: Policy, dialect: Dialect = "ga", spent: float = 0.0) -> None:
-        """``dialect``: of the frames it sees. ``spent``: US$ spent with the same key before."""
+    def __init__(self, policy: Policy, dialect: Dialect = "ga") -> None:
+        """``dialect``: of the frames it sees."""
         self.policy = policy
         self.dialect = dialect
-        self.spent = spent
         self.fixed = Fixed(policy.session)
         self._allows = _pattern(policy.client_events or ("*",))
         self._withholds = _pattern(policy.withhold)
@@ -114,6 +114,11 @@ class Guard:
             self._checks["response.create"] = self._response
         if "instructions" in self.fixed.settings:
             self._checks["conversation.item.create"] = self._item
+        self._judges = policy != Policy()
+        self._reads = bool(self._checks) or policy.dollars is not None
+        """Whether a frame that cannot be read may hide what the policy forbids, or what costs money."""
+        self._names = {*NAMES, *(name for path in self.fixed.refused for name in path)}
+        """Keys by which frames are judged: no parser may take another key for one of them."""
 
     # ── Before the first frame ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -145,6 +150,11 @@ class Guard:
     def from_client(self, event: Event) -> Refusal | None:
         """Why an event of the client may not pass; None when it may, as it is."""
         type_ = event.type
+        if self._judges:
+            try:
+                strict_json.check(event.raw, self._names)
+            except strict_json.AmbiguousFrame as error:
+                return self._ambiguous(str(error), event)
         if type_ in self._passing:
             return None
         if not self._allows(_names(type_)):
@@ -152,7 +162,7 @@ class Guard:
         if check := self._checks.get(type_):
             return check(event)
         if event.flaw:  # the API may read what we cannot
-            return self._unreadable(event) if self._checks else None
+            return self._unreadable(event) if self._reads else None
         if len(self._passing) < TYPES_KEPT:
             self._passing.add(type_)
         return None
@@ -193,22 +203,6 @@ class Guard:
             return events.dump({**data, holder: told})
         except InvalidEvent:  # NaN and the like, which is no JSON
             return None
-
-    # ── What runs out ──────────────────────────────────────────────────────────────────────────────────────────────
-
-    def spend(self, cost: float) -> None:
-        """Count the US$ of one response (``prices.cost``)."""
-        self.spent += cost
-
-    def over(self, elapsed_s: float) -> End | None:
-        """Why a session that has lasted so many seconds must end; None while it may go on."""
-        policy = self.policy
-        if policy.dollars is not None and self.spent >= policy.dollars:
-            return End("insufficient_quota", f"This relay key may spend US$ {policy.dollars:,g}, and has.")
-        if policy.minutes is not None and elapsed_s >= policy.minutes * 60:
-            unit = "minute" if policy.minutes == 1 else "minutes"
-            return End("session_time_limit", f"A session of this relay key lasts {policy.minutes:g} {unit} at most.")
-        return None
 
     # ── Judging ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -253,6 +247,10 @@ class Guard:
         what = f"The event '{shown(event.type)[1:-1]}'" if event.type else "What is no event"
         said = f"{what} is not allowed by this relay key, which allows {', '.join(self.policy.client_events)}."
         return self._refusal("event_not_allowed", said, "type", event)
+
+    def _ambiguous(self, why: str, event: Event) -> Refusal:
+        said = f"Programs may read this frame differently: {why}. A relay key with a policy cannot send such frames; nothing was passed on."
+        return self._refusal("duplicate_keys", said, None, event)
 
     def _unreadable(self, event: Event) -> Refusal:
         said = "This frame cannot be read, so it cannot be told whether it keeps to this relay key's policy. It was not passed on."

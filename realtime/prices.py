@@ -1,4 +1,4 @@
-"""Prices: what a response cost, in US$, by its model and its usage."""
+"""Prices: US$ of a response or a transcription, by its model and its usage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 AS_OF = "2026-11"
-"""When the prices below were read, off the models' pages of OpenAI's documentation (protocol 6.3). They change."""
+"""When the prices below were read, off the models' pages of OpenAI's documentation. They change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,21 @@ PRICES = {
     "gpt-realtime-mini": _MINI,  # only its 0.60 is confirmed; the rest is taken from the newer one
 }
 """By model."""
-BY_MINUTE = {"gpt-realtime-whisper": 0.017, "gpt-realtime-translate": 0.034}
+BY_MINUTE = {
+    "gpt-realtime-whisper": 0.017, "gpt-live-transcribe": 0.017, "gpt-transcribe": 0.0045, "gpt-realtime-translate": 0.034,
+}  # fmt: skip
 """US$ for a minute of sound, of models that are not paid by tokens."""
+TRANSCRIBING = {"gpt-4o-transcribe": (2.50, 10.00), "gpt-4o-mini-transcribe": (1.25, 5.00)}
+"""US$ for a million tokens in and out, of models that transcribe and are paid by tokens."""
 
-_OTHERS = re.compile(r"-(?:\d{1,2}(?:\.\d+)?|mini|nano|micro|pro|preview|whisper|translate|transcribe|tts)(?:-|$)")
+_OTHERS = re.compile(r"-(?:\d{1,2}(?:\.\d+)?|mini|nano|micro|pro|preview|whisper|translate|transcribe|diarize|tts)(?:-|$)")
 """What after a known name makes another model of it: a version, a size, a purpose. A date or a word of one's own does not."""
 _MOST = 10**12
 """More tokens than this are a mistake, not a count."""
 
 
 def cost(model: str, usage: Any) -> float | None:
-    """US$ of a ``response.usage``, or of a transcription's ``usage`` of type ``duration`` (protocol 6.1, 6.2).
+    """US$ of a ``response.usage``, or of a transcription's ``usage``, of type ``duration`` or ``tokens``.
 
     None when it cannot be told: the model's price is not known, there is no usage, or the usage does not say of what
     its tokens are. Cached tokens are a part of the input; which part, ``cached_tokens_details`` says. Where it is
@@ -56,6 +60,11 @@ def cost(model: str, usage: Any) -> float | None:
         return None
     if usage.get("type") == "duration":
         return _by_minute(model, usage.get("seconds"))
+    if name := _known(model, TRANSCRIBING):
+        into, out = TRANSCRIBING[name]
+        if not all(type(usage.get(tokens)) is int for tokens in ("input_tokens", "output_tokens")):
+            return None
+        return (_count(usage, "input_tokens") * into + _count(usage, "output_tokens") * out) / 1_000_000
     price = price_of(model)
     came, left = usage.get("input_token_details"), usage.get("output_token_details")
     if price is None or not _adds_up(usage, "input_tokens", came) or not _adds_up(usage, "output_tokens", left):
@@ -76,6 +85,11 @@ def price_of(model: str) -> Price | None:
     name (``gpt-realtime-2-sales``), as people name theirs on Azure. None for what may be another model."""
     name = _known(model, PRICES)
     return PRICES[name] if name else None
+
+
+def is_priced(model: str) -> bool:
+    """Whether anything a model does has a known price."""
+    return any(_known(model, prices) for prices in (PRICES, BY_MINUTE, TRANSCRIBING))
 
 
 def _by_minute(model: str, seconds: Any) -> float | None:

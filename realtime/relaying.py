@@ -22,9 +22,9 @@ from realtime.meter import difference
 from realtime.parting import LET_GO, NO_CODE, POLICY, UNREACHED, VANISHED, Client, Goodbye, part
 from realtime.passage import Passage, Passed
 from realtime.policy import End
-from realtime.prices import cost
 from realtime.protocol import CLOSED, Outgoing, Played, RealtimeProtocol
 from realtime.runner import GOING, RESTART, SessionRunner
+from realtime.spending import Spending
 from realtime.timeline import Entry
 from realtime.upstream import Upstream
 
@@ -56,10 +56,10 @@ class RelayRunner(SessionRunner):
         passage: Passage | None = None,
         minted: dict[str, Any] | None = None,
         limits: Limits | None = None,
-        paid: Callable[[float], None] = lambda dollars: None,
+        spending: Spending | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``minted``: the session the API is asked for first. ``paid`` is told of each response's US$."""
+        """``minted``: the session the API is asked for first. ``spending``: of the relay key the client came with."""
         super().__init__(self._dial, tap, context, clock=clock)
         self._connect = dial
         self.client = client
@@ -67,7 +67,7 @@ class RelayRunner(SessionRunner):
         self.reader = self.passage.reader
         self.minted = minted
         self.limits = limits or Limits()
-        self.paid = paid
+        self.spending = spending
         self.protocol = RealtimeProtocol(prefix=f"console_{secrets.token_hex(4)}_")
         self.answers_calls = False  # they are the client's
         self.ledger = Ledger(self.timeline, tap)
@@ -88,6 +88,12 @@ class RelayRunner(SessionRunner):
             self._finish("client", None, "")
             return
         watching = asyncio.create_task(self._watch_limits(), name="relay limits")
+        if self.spending is not None:
+            self.spending.join(
+                lambda: self.protocol.session,
+                lambda sentence, facts: self.note("cost", sentence, facts),
+                lambda end: self._start(self.end(end, POLICY), f"relay {end.code}"),
+            )
         try:
             await super().run()
         finally:
@@ -158,6 +164,8 @@ class RelayRunner(SessionRunner):
 
     def _finish(self, by: str, code: int | None, reason: str) -> None:
         if self.protocol.state is not CLOSED:
+            if self.spending is not None:
+                self.spending.leave(reached=self.upstream is not None)
             self.note("meter", self.meter.line(), self.meter.facts())
         if self._left is not None:
             left, reason = self._left
@@ -169,7 +177,7 @@ class RelayRunner(SessionRunner):
         if self._left is not None:
             return
         if self.failure is not None:
-            goodbye = Goodbye(UNREACHED, str(self.failure), "upstream_failed")
+            goodbye = Goodbye(UNREACHED, self.failure.public, "upstream_failed")
         elif self.goodbye is not None:
             goodbye = self.goodbye
         elif self.upstream is not None:
@@ -245,7 +253,11 @@ class RelayRunner(SessionRunner):
     def _send_passed(self, event: Event, arrived: float) -> None:
         """Send what a frame becomes on its way; where that is not what it was, each side's frame has a row."""
         passed = self._passed(self.passage.from_client, event)
-        if passed.frames == [event.raw]:
+        if self.spending is not None and any(end := self.spending.may_pass(told) for told in map(parse, passed.frames)):
+            assert end is not None
+            self.meter.changed(event.size)
+            self.ledger.sent(event, data={"refused": end.code})  # why is told once, at the end
+        elif passed.frames == [event.raw]:
             self._send_on(event.raw, self.ledger.sent(event), arrived)
             self.heed(self.protocol.others_sent, event)
         else:
@@ -261,6 +273,8 @@ class RelayRunner(SessionRunner):
         self._tell_notes()
 
     def _send_on(self, raw: str, entry: Entry, arrived: float) -> None:
+        if self.spending is not None and entry.event is not None:
+            self.spending.sent(entry.event)
         if self._dialled.is_set():
             if self.put(raw):
                 self.ledger.left(entry, arrived)
@@ -284,8 +298,8 @@ class RelayRunner(SessionRunner):
         else:
             await self._deliver_passed(message, event, arrived)
         self.heed(self.follow_as_told, event)
-        if event.type == "response.done":
-            self.heed(self._pay, event)
+        if self.spending is not None:
+            self.heed(self.spending.received, event)
         if self.tap.behind:
             await self._written()
 
@@ -328,19 +342,6 @@ class RelayRunner(SessionRunner):
         for raw in self.passage.to_client(event):
             entry = self.ledger.received(parse(raw), origin="console", leg="client")
             await self._deliver(raw, entry, perf_counter())
-
-    def _pay(self, event: Event) -> None:
-        """Count what a response cost, and end the session when the key's money is spent."""
-        response = event.data.get("response")
-        usage = response.get("usage") if isinstance(response, dict) else None
-        dollars = cost(str((self.protocol.session or {}).get("model") or ""), usage)
-        if not dollars:
-            return
-        self.paid(dollars)
-        if (guard := self.passage.guard) is not None:
-            guard.spend(dollars)
-            if end := guard.over(self.timeline.now_us() / 1e6):
-                self._start(self.end(end, POLICY), "relay spend")
 
     # ── What the console does in it ────────────────────────────────────────────────────────────────────────────────
 

@@ -108,11 +108,14 @@ class SessionRunner:
             self._finish("server", None, str(error))
             return
         except asyncio.CancelledError:
-            self._finish(self._by if self._by == "client" else "console", None, "cancelled while connecting")
             task = asyncio.current_task()
-            if task is None or task.cancelling():
+            given_up = task is not None and not task.cancelling()  # the dialling alone, by whoever wants no connection any longer
+            if given_up:
+                await self.part()
+            self._finish(self._by if self._by == "client" else "console", None, "cancelled while connecting")
+            if not given_up:
                 raise
-            return  # only the dialling was given up, by whoever wants no connection any longer
+            return
         try:
             await self.flush()
             async for message in self.upstream:

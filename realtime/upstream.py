@@ -6,21 +6,29 @@ import asyncio
 import contextlib
 import re
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from socket import gaierror
 from typing import Protocol
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import connect
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidHeader, InvalidStatus, InvalidURI
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidHeader,
+    InvalidProxy,
+    InvalidStatus,
+    InvalidURI,
+)
 from websockets.frames import CloseCode
 from websockets.protocol import CLOSED, OPEN
 
+from realtime import masking
 from realtime.errors import HandshakeRefused, NotConnected, UnknownProvider, Unreachable
-from realtime.masking import MASK
 from realtime.wire import Wire
 
 MESSAGE_LIMIT = 32 * 1024 * 1024
@@ -35,8 +43,6 @@ WRITE_LIMIT = 256 * 1024
 """Bytes that may wait to be sent before whoever sends has to."""
 PING_TIMEOUT = 20.0
 """Seconds until a connection whose pings nobody answers counts as lost."""
-SECRET = re.compile(r"\b(sk|ek)[-_][A-Za-z0-9_\-]{4,}")
-"""What a key looks like in the other side's sentences."""
 TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 """A JSON Web Token, what Entra gives out: three parts in base64, the first an object (RFC 7519)."""
 
@@ -76,6 +82,14 @@ class Provider:
         if self.auth == "api-key" and not TOKEN.fullmatch(key):
             return {"api-key": key}
         return {"Authorization": f"Bearer {key}"}
+
+    def secrets(self, url: str = "", key: str = "") -> set[str]:
+        """All that is secret of a request to ``url``, without one to the provider's own: what no answer may repeat to others."""
+        parts = urlsplit(url or self.url)
+        user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+        values = [value for name, value in parse_qsl(parts.query) if name not in masking.KEPT_PARAMETERS]
+        basic = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode() if user else ""
+        return {self.key, key, basic, user, unquote(user), password, unquote(password), *values, *self.headers.values()} - {""}
 
     @property
     def rest_url(self) -> str:
@@ -259,7 +273,7 @@ async def dial(provider: Provider, model: str, key: str = "", passing: Passing |
     try:
         Headers(headers)
     except InvalidHeader as error:  # its words repeat the value, which may be a key
-        raise Unreachable(_shown(url), f"the header {error.name} holds a character that no header can") from None
+        raise Unreachable(shown(url), f"the header {error.name} holds a character that no header can") from None
     try:
         socket = await connect(
             url,
@@ -277,17 +291,17 @@ async def dial(provider: Provider, model: str, key: str = "", passing: Passing |
         )
     except InvalidStatus as error:
         body = bytes(error.response.body or b"").decode("utf-8", "replace")
-        if sent := key or provider.key:
-            body = body.replace(sent, MASK)
-        raise HandshakeRefused(_shown(url), error.response.status_code, SECRET.sub(rf"\1-{MASK}", body)) from None
+        raise HandshakeRefused(shown(url), error.response.status_code, masking.conceal(body, provider.secrets(url, key))) from None
     except InvalidURI:
-        raise Unreachable(_shown(url), "this is not a WebSocket address (ws:// or wss://)") from None
+        raise Unreachable(shown(url), "this is not a WebSocket address (ws:// or wss://)") from None
     except TimeoutError:
-        raise Unreachable(_shown(url), f"no answer within {OPEN_TIMEOUT:.0f} s") from None
+        raise Unreachable(shown(url), f"no answer within {OPEN_TIMEOUT:.0f} s") from None
+    except InvalidProxy:
+        raise Unreachable(shown(url), "the proxy that the environment names is no proxy's address") from None
     except (OSError, InvalidHandshake, asyncio.IncompleteReadError) as error:
-        raise Unreachable(_shown(url), _plain(error)) from None
+        raise Unreachable(shown(url), _plain(error)) from None
     except ValueError as error:  # its words may repeat a secret
-        raise Unreachable(_shown(url), f"the handshake cannot be written ({type(error).__name__})") from None
+        raise Unreachable(shown(url), f"the handshake cannot be written ({type(error).__name__})") from None
     assert isinstance(socket, Wire)
     return WebSocketUpstream(socket)
 
@@ -298,8 +312,8 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _shown(url: str) -> str:
-    """The address as a person may see it: without the query, which can hold keys."""
+def shown(url: str) -> str:
+    """The address as those who run the console may see it: without user, password and query, which can hold keys."""
     return urlunsplit(urlsplit(url)._replace(query="", netloc=urlsplit(url).netloc.rpartition("@")[2]))
 
 

@@ -15,7 +15,7 @@ from django.db import DatabaseError, InterfaceError
 
 from console import live, relays
 from console.access import is_token
-from console.admission import VIA, Admitted, Denied, admit, headers_of, subprotocols_of
+from console.admission import VIA, Admitted, Denied, admit, headers_of, subprotocols_of, within_policy
 from console.writer import explain
 from realtime import dialects, masking
 from realtime.errors import NotConnected
@@ -89,7 +89,8 @@ async def relay(scope: dict[str, Any], receive: Any, send: Any) -> None:
     except (DatabaseError, InterfaceError) as error:
         admitted = Denied(503, f"Your key cannot be checked: {explain(error)}.", "recording_unavailable", "server_error")
     if isinstance(admitted, Admitted):
-        admitted = relays.room_for(admitted) or admitted
+        barred = within_policy(admitted.policy, place["rest"] or "", query_of(scope))
+        admitted = barred or relays.room_for(admitted) or admitted
     if isinstance(admitted, Denied):
         await refuse(send, admitted)
         return
@@ -173,9 +174,14 @@ def weight(message: dict[str, Any]) -> int:
     return len(message.get("text") or message.get("bytes") or "")
 
 
+def query_of(scope: dict[str, Any]) -> list[tuple[str, str]]:
+    """The parameters of a handshake's address, in order."""
+    return parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+
+
 def asked_by(scope: dict[str, Any], headers: dict[str, str], rest: str) -> relays.Asked:
     """What a client's handshake asks for, and what of it travels on."""
-    query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+    query = query_of(scope)
     ours = {name: value for name, value in query if name.startswith(OURS)}
     asked = dict(query)
     passed = {name: value for name, value in headers.items() if PASSED.match(name)}
@@ -192,10 +198,10 @@ def asked_by(scope: dict[str, Any], headers: dict[str, str], rest: str) -> relay
         beta=dialects.asks_for_beta(headers),
         passing=Passing(rest, passing, passed),
         agent=agent,
-        label=ours.get("console_label", "")[:LONGEST_LABEL],
+        label=masking.text(ours.get("console_label", ""))[:LONGEST_LABEL],
         facts={
-            "path": scope["path"],
-            "query": {n: masking.secret(v) if n in ("api-key", "api_key") or is_token(v) else v for n, v in query},
+            "path": masking.text(scope["path"]),
+            "query": masking.query(query),
             "handshake": masking.headers(headers),  # not "headers": of an object of that name the recorder masks every value
             "address": (scope.get("client") or ("",))[0],
         },

@@ -55,7 +55,7 @@ class RelayKeyForm(ConsoleForm):
     minutes = forms.FloatField(required=False, label="Minutes", min_value=0.1, help_text="How long one session may last.")
     sessions = forms.IntegerField(required=False, label="At a time", min_value=1, help_text="How many sessions may run at once.")
     dollars = forms.FloatField(
-        required=False, label="US$", min_value=0.01, help_text="What may be spent in all, counted after each answer."
+        required=False, label="US$", min_value=0.01, help_text="What may be spent in all sessions together."
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

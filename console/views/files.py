@@ -1,30 +1,24 @@
-"""What is a file: a session's log out and in, its sound, one event's sound and one frame as it travelled."""
+"""What is a file: a session's log, its sound, one event's sound and one frame as it travelled."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import aget_object_or_404, get_object_or_404
-from django.urls import reverse
 from django.utils.http import content_disposition_header
-from django.views.decorators.http import require_GET, require_POST, require_safe
-from django_htmx.http import HttpResponseLocation
+from django.views.decorators.http import require_GET, require_safe
 
 from console import logfiles, sound
 from console.live import in_reader
 from console.models import Entry, Session
-from console.views.answers import problems
 from realtime import filters
-from realtime.errors import InvalidFilter, InvalidLog
+from realtime.errors import InvalidFilter
 from realtime.events import parse
 from realtime.logs import jsonl
 from realtime.soundtrack import Soundtrack
-
-UPLOAD_LIMIT = 1024**3
-"""Bytes of a log that may be imported: about three hours of two-way talk."""
 
 _RANGE = re.compile(r"bytes=(?:(?P<first>\d{1,18})-(?P<last>\d{0,18})|-(?P<suffix>\d{1,18}))\Z")
 
@@ -54,35 +48,6 @@ def file_name(session: Session) -> str:
     """A file's name without its suffix: the label made harmless, and when the session began."""
     label = re.sub(r"[^\w .()+-]+", "_", session.label).strip(" ._")[:80]
     return f"{label or session.pk} {session.started_at:%Y-%m-%d %H.%M.%S}"
-
-
-@require_POST
-async def import_log(request: HttpRequest) -> HttpResponse:
-    """Make a session from an uploaded log and go there; a log that cannot be read is refused with line and reason."""
-    problem, session = await in_reader(_import, request)
-    if session is None:
-        if request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
-            return await in_reader(problems, request, [problem])
-        return _sentence(problem, 422)
-    page = reverse("session_page", args=[session.pk])
-    if request.htmx:  # type: ignore[attr-defined]
-        return HttpResponseLocation(page, target="#console", swap="outerHTML")
-    response = HttpResponseRedirect(page)
-    response.status_code = 303
-    return response
-
-
-def _import(request: HttpRequest) -> tuple[str, Session | None]:
-    """Store the upload: why it could not be, or the session it became."""
-    upload = request.FILES.get("file")
-    if upload is None:
-        return "No file came with the form: choose an event log (.jsonl).", None
-    if (upload.size or 0) > UPLOAD_LIMIT:
-        return f"“{upload.name}” is larger than {UPLOAD_LIMIT // 1024**3} GiB: nothing was stored.", None
-    try:
-        return "", logfiles.store(jsonl.split_lines(upload.chunks()))
-    except InvalidLog as error:
-        return f"“{upload.name}” could not be imported, nothing was stored: {error}.", None
 
 
 @require_safe

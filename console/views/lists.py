@@ -1,4 +1,4 @@
-"""The list of sessions: the library page, the same as JSON, renaming and deleting."""
+"""The list of sessions: the library page, the same as JSON, renaming, pinning and deleting."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from console import columns, outages, rail, watch
+from console import columns, housekeeping, outages, rail, retention, watch
 from console.forms import RenameForm
-from console.models import Entry, Frame, Session
+from console.models import Session
 from console.views.answers import problems
 
 LIST_LIMIT = 1000
@@ -22,7 +22,7 @@ LIST_LIMIT = 1000
 def library(request: HttpRequest) -> HttpResponse:
     """Every session, newest first."""
     sessions = [rail.rail_session(session) for session in Session.objects.newest_first()[:LIST_LIMIT]]
-    return render(request, "console/library.html", {"sessions": sessions})
+    return render(request, "console/library.html", {"sessions": sessions, "told": rail.told()})
 
 
 @require_POST
@@ -39,15 +39,26 @@ def rename(request: HttpRequest, session_id: str) -> HttpResponse:
 
 @require_POST
 def delete(request: HttpRequest, session_id: str) -> HttpResponse:
-    """Delete a finished session and all its entries; one that still runs is refused."""
+    """Delete a finished session: it is gone from every list at once. One that still runs is refused."""
     session = get_object_or_404(Session, pk=session_id)
     if session.is_live:
         sentence = f"“{session}” is still running: disconnect it before you delete it."
         return problems(request, [sentence])
-    Frame.objects.filter(entry__session=session).delete()
-    Entry.objects.of(session).delete()
-    session.delete()
+    retention.hide(Session.objects.filter(pk=session_id))
+    housekeeping.soon()  # its rows go a few at a time: a long session's would hold up what is being recorded
     return _rail(request)
+
+
+@require_POST
+def pin(request: HttpRequest, session_id: str) -> HttpResponse:
+    """Keep a session whatever the limits of age and size say (``pinned=1``), or no longer (``pinned=0``)."""
+    session = get_object_or_404(Session, pk=session_id)
+    session.pinned = request.POST.get("pinned") == "1"
+    session.save(update_fields=["pinned"])
+    housekeeping.tell()
+    if not request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
+        return HttpResponseRedirect(reverse("library"))
+    return render(request, "console/_pin.html", {"session": session})
 
 
 def _rail(request: HttpRequest) -> HttpResponse:
@@ -94,6 +105,7 @@ def _facts(session: Session) -> dict[str, Any]:
         "ended_at": session.ended_at.isoformat() if session.ended_at else None,
         "events": session.events,
         "errors": session.errors,
+        "pinned": session.pinned,
     }
 
 

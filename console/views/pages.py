@@ -57,6 +57,7 @@ def console_page(request: HttpRequest, session: Session | None) -> HttpResponse:
         address=request.build_absolute_uri("/").rstrip("/"),
         meter=watch.meter_of(session) if session else "",
         acting=watch.acting_in(session) if session else None,
+        told=rail.told(),
     )
     template = "console/_console.html" if request.htmx else "console/page.html"  # type: ignore[attr-defined]
     return render(request, template, {"page": page})

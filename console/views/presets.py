@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET, require_POST
 
+from console import columns
 from console.forms import PresetForm, SessionSettingsForm
 from console.models import Preset, Session
 
@@ -18,6 +19,9 @@ def save_preset(request: HttpRequest) -> HttpResponse:
         return _pane(request, form, "Not saved: something in the form is not right.", status=422)
     if not named.is_valid():
         return _pane(request, form, "Not saved: give the preset a name.", status=422)
+    if not columns.holds(form.session()):
+        said = "Not saved: a value holds NUL, or a number that cannot be kept. It can be sent all the same."
+        return _pane(request, form, said, status=422)
     name = named.cleaned_data["name"]
     _, created = Preset.objects.update_or_create(name=name, defaults={"settings": form.session()})
     return _pane(request, form, f"Saved as “{name}”." if created else f"“{name}” was replaced.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -16,14 +17,23 @@ from django.views.decorators.csrf import csrf_exempt
 
 from console import minting, relay_keys, rest
 from console.access import is_token, keyring
-from console.admission import Admitted, Denied, admit, headers_of, key_of
+from console.admission import (
+    Admitted,
+    Denied,
+    admit,
+    headers_of,
+    key_of,
+    path_not_allowed,
+    within_policy,
+)
 from console.minting import Failed, failure
 from console.origin import is_own
-from realtime import masking
 from realtime.dialects import successor
 from realtime.errors import Unreachable
 from realtime.policy import Policy
 from realtime.shapes import renamed_path, secret_to_beta, secret_wish_to_ga, settings_to_ga
+
+log = logging.getLogger(__name__)
 
 PREFIXES = ("v1/realtime", "openai/v1/realtime", "openai/realtime", "realtime", "via/<str:provider>/v1/realtime")
 """Below which clients look for the API."""
@@ -76,7 +86,7 @@ class Caller:
         if not self.own_key:
             return await minting.mint(self.admitted, wish, self.headers, what)
         headers = {**self.headers, "content-type": "application/json"}
-        return minting.secret_of(await self.ask(what, json.dumps(wish).encode(), headers))
+        return minting.secret_of(await self.ask(what, json.dumps(wish).encode(), headers), self.admitted.provider)
 
     def refuse_ephemeral(self) -> None:
         """Keys that were made for somebody do not make other keys. Raises Failed."""
@@ -122,10 +132,10 @@ async def _let_in(request: HttpRequest, headers: Headers, views: Mapping[str, Do
         raise Failed(admitted.status, admitted.body["error"])
     try:
         return await view(Caller(request, admitted, headers, is_page=is_page), **place)
-    except rest.Unanswered as error:
-        raise failure(504, str(error), "upstream_timeout") from None
     except Unreachable as error:
-        raise failure(502, str(error), "upstream_unreachable") from None
+        log.warning("a request could not be passed on: %s", error)  # with the address, which the client is not told
+        late = isinstance(error, rest.Unanswered)
+        raise failure(504 if late else 502, error.public, "upstream_timeout" if late else "upstream_unreachable") from None
 
 
 async def _judge(request: HttpRequest, headers: Headers) -> tuple[Admitted | Denied, bool]:
@@ -196,6 +206,7 @@ def _passed(answer: rest.Answer) -> HttpResponse:
 
 async def post(caller: Caller, what: str = "", **place: str) -> HttpResponse:
     """What is posted below the API's address."""
+    _keep_within_policy(caller, what)
     if what in (minting.SECRETS, f"translations/{minting.SECRETS}"):
         caller.refuse_ephemeral()
         if caller.own_key:
@@ -206,6 +217,17 @@ async def post(caller: Caller, what: str = "", **place: str) -> HttpResponse:
     if what in ("calls", "translations/calls") or CALL.fullmatch(what):
         return await _call(caller, what)
     raise failure(404, f"Invalid URL ({caller.request.method} {caller.request.path})")
+
+
+def _keep_within_policy(caller: Caller, what: str) -> None:
+    """Raises Failed where a key's policy cannot be kept: a call's sound goes past the relay, other addresses are not known."""
+    policy = caller.admitted.policy
+    makes, _, below = what.rpartition("/")
+    denied = within_policy(policy, f"/{makes}" if makes else "")
+    if policy != Policy() and denied is None and below != minting.SECRETS and what not in BETA_KINDS:
+        denied = path_not_allowed(f"…/realtime/{what}")
+    if denied is not None:
+        raise Failed(denied.status, denied.body["error"])
 
 
 async def _beta_session(caller: Caller, what: str) -> HttpResponse:
@@ -228,13 +250,9 @@ async def _beta_session(caller: Caller, what: str) -> HttpResponse:
 
 async def _call(caller: Caller, what: str) -> HttpResponse:
     """A call, made or controlled, as it is; its sound travels between the client and the provider alone."""
-    admitted, body = caller.admitted, caller.request.body
-    if admitted.policy != Policy():
-        message = "This key has a policy, and a call goes past the relay that keeps it: open a WebSocket."
-        raise failure(403, message, "call_not_allowed")
-    answer = await caller.ask(what, body)
+    answer = await caller.ask(what, caller.request.body)
     if not caller.own_key and answer.status >= 400:  # it may name the key it refuses, which is the console's
-        answer = replace(answer, body=masking.mask(answer.body.decode("utf-8", "replace"), "")[0].encode())
+        answer = replace(answer, body=rest.for_others(caller.admitted.provider, answer.body.decode("utf-8", "replace")).encode())
     return _passed(answer)
 
 

@@ -1,4 +1,4 @@
-"""The event log file: one JSON object a line, every frame byte for byte, written and read as a stream.
+"""The event log file: one JSON object a line, every frame byte for byte, line by line.
 
 A file is a ``head``, then ``ev``, ``note`` and ``close`` lines in order. Lines end at ``\\n`` only, so a frame may hold
 any character. A line of a kind this version does not know is kept as it is and written again as it was.
@@ -24,12 +24,12 @@ from realtime.timeline import RECEIVED, SENT, Entry, Leg, Origin, Transit
 VERSION = 1
 """Of the format; a file with a higher one is refused, since its lines may mean something else."""
 TOOL = {"name": "realtime-console", "version": "0.1.0"}
-LONGEST_LINE = 64 * 1024 * 1024
-"""Bytes; a message is at most 32 MiB, and writing it as a JSON string can double it."""
 UNKNOWN = "unknown"
 """Kind of the note that holds a line this version does not know."""
 KINDS = ("head", "ev", "note", "close")
 LAST_SEQ = 2**31 - 1
+LAST_PLACE = LAST_SEQ // 2
+"""The highest ``seq`` that is taken from a file: a billion lines without one find a place after it."""
 LAST_US = 2**53
 """The largest whole number that every reader of JSON takes exactly: 285 years."""
 OPTIONAL = ("audio", "client", "key_name")
@@ -39,6 +39,10 @@ LONGEST_NAME = 128
 
 _SOUND = {name: re.compile(rf'("{name}"\s*:\s*")[A-Za-z0-9+/=\\]+"') for name in ("audio", "delta")}
 """A field of base64. Inside a string the quotes around its name would be escaped, so text is never taken for one."""
+
+
+class OtherVersion(InvalidLog):
+    """Raised for a head of a version of the format that this console does not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,77 +131,13 @@ def without_audio(entry: Entry) -> Entry:
     return replace(entry, event=bare, data={**entry.data, "audio": "none"})
 
 
-def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut a stream of bytes into lines, at ``\\n`` only. Raises InvalidLog for a line above LONGEST_LINE."""
-    waiting: list[bytes] = []
-    length, number = 0, 1
-    for chunk in chunks:
-        *ends, rest = chunk.split(b"\n")
-        for end in ends:
-            yield b"".join([*waiting, end])
-            waiting, length, number = [], 0, number + 1
-        waiting.append(rest)
-        length += len(rest)
-        if length > LONGEST_LINE:
-            raise InvalidLog(number, f"it is longer than {LONGEST_LINE // 1024**2} MiB")
-    if length:
-        yield b"".join(waiting)
+def at(entry: Entry, seq: int) -> Entry:
+    """The same entry at another place."""
+    return entry if entry.seq == seq else replace(entry, seq=seq)
 
 
-def read(source: Iterable[bytes | str]) -> tuple[Head, Iterator[Entry]]:
-    """Read a log from its lines: the head at once, the entries as they are asked for.
-
-    Raises InvalidLog, naming line and reason, for the first line that is not right: here for the head, and while the
-    entries are read for all others. So nothing must be kept before the last entry has come.
-    """
-    numbered = _numbered(source)
-    for number, text in numbered:
-        data = strict.load(number, text)
-        if data["k"] != "head":
-            strict.refuse(number, 'a log begins with a line {"k":"head", ...}')
-        return _head(number, data), _entries(numbered)
-    raise InvalidLog(0, "the file is empty")
-
-
-def _numbered(source: Iterable[bytes | str]) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers, without their ends; empty ones are passed over."""
-    for number, line in enumerate(source, 1):
-        if len(line) > LONGEST_LINE:
-            strict.refuse(number, f"it is longer than {LONGEST_LINE // 1024**2} MiB")
-        if isinstance(line, bytes):
-            try:
-                line = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                strict.refuse(number, f"it is not UTF-8: {error.reason} at byte {error.start}")
-        line = line.removesuffix("\n")
-        if line.strip():
-            yield number, line
-
-
-def _entries(numbered: Iterable[tuple[int, str]]) -> Iterator[Entry]:
-    """Entries of the lines after the head."""
-    told = placed = t_us = 0
-    for number, text in numbered:
-        data = strict.load(number, text)
-        kind = data["k"]
-        seq: int | None = None
-        if kind in ("ev", "note") or (kind == "close" and "seq" in data):
-            seq = strict.whole(number, data, "seq", LAST_SEQ, least=1)
-        elif kind not in KINDS and type(data.get("seq")) is int and told < data["seq"] <= LAST_SEQ:
-            seq = data["seq"]
-        if seq is not None:
-            if seq <= told:
-                strict.refuse(number, f'"seq" is {seq}, but {told} came before it')
-            told = seq
-        # A line without a number takes the next place; lines after it move up only where they would collide with it.
-        placed = max(placed + 1, seq or 0)
-        if kind in KINDS[1:] or (type(data.get("t_us")) is int and 0 <= data["t_us"] <= LAST_US):
-            t_us = strict.whole(number, data, "t_us", LAST_US)
-        yield _entry(number, text, data, placed, t_us)
-
-
-def _entry(number: int, line: str, data: dict[str, Any], seq: int, t_us: int) -> Entry:
-    """One line as an entry."""
+def entry_of(number: int, line: str, data: dict[str, Any], seq: int, t_us: int) -> Entry:
+    """One line, decoded as ``data``, as the entry at this place and time. Raises InvalidLog."""
     match data["k"]:
         case "ev":
             pair = strict.whole(number, data, "pair", LAST_SEQ) if data.get("pair") is not None else None
@@ -219,8 +159,6 @@ def _entry(number: int, line: str, data: dict[str, Any], seq: int, t_us: int) ->
             code = strict.whole(number, data, "code", LAST_SEQ) if data.get("code") is not None else None
             told = {**strict.facts(number, data), "by": by, "code": code}
             return Entry(seq, t_us, "close", text=strict.text(number, data, "reason"), data=told)
-        case "head":
-            return strict.refuse(number, "there is a second head; one file holds one session")
         case kind:
             said = f'A line of a kind that is not known here: "{kind[:LONGEST_NAME]}".'
             return Entry(seq, t_us, "note", note=UNKNOWN, text=said, data={"line": line})
@@ -229,8 +167,6 @@ def _entry(number: int, line: str, data: dict[str, Any], seq: int, t_us: int) ->
 def _event(number: int, data: dict[str, Any]) -> Event:
     """The frame of an ``ev`` line."""
     event = parse(strict.text(number, data, "raw"))
-    if strict.text(number, data, "type") != event.type:
-        strict.refuse(number, f'"type" is "{data["type"][:80]}", but the frame\'s own type is "{event.type[:80]}"')
     return replace(event, size=strict.whole(number, data, "size", LAST_SEQ)) if "size" in data else event
 
 
@@ -239,10 +175,10 @@ def _transit(number: int, data: dict[str, Any]) -> Transit | None:
     return Transit(strict.whole(number, data, "added_us", LAST_SEQ)) if "added_us" in data else None
 
 
-def _head(number: int, data: dict[str, Any]) -> Head:
-    """The first line as a head; names that are missing are empty."""
+def head_of(number: int, data: dict[str, Any]) -> Head:
+    """A session's first line as a head; names that are missing are empty. Raises InvalidLog, for another version OtherVersion."""
     if data.get("v") != VERSION or type(data["v"]) is not int:
-        strict.refuse(number, f'"v" is {json.dumps(data.get("v"))[:20]}; this console reads version {VERSION}')
+        raise OtherVersion(number, f'"v" is {json.dumps(data.get("v"))[:20]}; this console reads version {VERSION}')
     try:
         started_at = datetime.fromisoformat(strict.text(number, data, "started_at"))
         started_at = started_at.replace(tzinfo=UTC) if started_at.tzinfo is None else started_at.astimezone(UTC)

@@ -40,7 +40,7 @@ TRY_REQUESTS = """async (urls) => Object.fromEntries(await Promise.all(urls.map(
 class Foreign(http.server.BaseHTTPRequestHandler):
     """An empty page; whatever cookies come with the request are kept."""
 
-    cookies: list[str] = []  # noqa: RUF012  (one list for all requests)
+    cookies: list[str] = []
 
     def do_GET(self) -> None:
         """Answer any address."""
@@ -102,9 +102,10 @@ def test_a_page_on_another_port(console: Console, foreign: str, context: Browser
     page = context.new_page()
     page.goto(foreign)
     refused = page.evaluate(TRY_SOCKETS, asked)
-    assert refused == dict.fromkeys([*pages, *relay], ["close 1006"])
+    assert refused == {url: ["close 1006"] for url in [*pages, *relay]}
 
-    read = [["GET", f"{console.url}{path}", mode] for path in ("", "sessions.json", f"sessions/{session}/audio.wav") for mode in ("cors", "no-cors")]
+    paths = ("", "sessions.json", f"sessions/{session}/audio.wav")
+    read = [["GET", f"{console.url}{path}", mode] for path in paths for mode in ("cors", "no-cors")]
     done = [["POST", f"{console.url}{path}", "no-cors"] for path in ("sessions/start", f"sessions/{session}/disconnect", "keys/")]
     got = page.evaluate(TRY_REQUESTS, [*read, *done])
     assert set(got.values()) <= {"failed", "opaque"}

@@ -243,4 +243,4 @@ async def test_only_the_console_s_own_pages(stage: Stage, door: str, origin: byt
     """A page from elsewhere is refused before the handshake is answered."""
     story = await told(1)
     accepted, code = await socket(f"/ws/sessions/{story.session.pk}/{door}", (b"origin", origin)).connect(PATIENCE)
-    assert (accepted, code) == (False, 1000)
+    assert (accepted, code) == (False, 4403)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import os
+import signal
+import sqlite3
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 from django.test import AsyncClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from console import logfiles
+from console import import_process, importing, imports, logfiles, retention
+from console.batches import Batch
 from console.models import Entry, Frame, Session
 from tests.console.stories import Told, tell
 
@@ -32,6 +42,12 @@ def rows(session_id: str) -> list[dict[str, Any]]:
     return [{**row, "session_id": "", "id": 0} for row in Entry.objects.of(session_id).order_by("seq").values()]
 
 
+def store(*chunks: bytes) -> Session:
+    """Import a log of one session in this process."""
+    [session_id] = importing.Importer(import_process.locks()).run(chunks).sessions
+    return Session.objects.get(pk=session_id)
+
+
 async def upload(client: AsyncClient, content: bytes, **headers: str) -> Any:
     """Send a file as the page's form does."""
     file = SimpleUploadedFile("call.jsonl", content)
@@ -42,20 +58,21 @@ class TestImport:
     """``POST /sessions/import``"""
 
     async def test_it_goes_to_the_session(self, async_client: AsyncClient, log: bytes) -> None:
-        """A form without scripts is redirected to the new session; htmx is told to load it into the page."""
+        """A form is answered when the import is over, and redirected to the new session."""
         response = await upload(async_client, log)
         session = await Session.objects.exclude(source="console").aget()
         assert response.status_code == 303
         assert response["Location"] == f"/sessions/{session.pk}/"
-        response = await upload(async_client, log, **{"hx-request": "true"})
-        newest = await Session.objects.exclude(source="console").exclude(pk=session.pk).aget()
-        assert json.loads(response["HX-Location"]) == {
-            "path": f"/sessions/{newest.pk}/", "target": "#console", "swap": "outerHTML",
-        }  # fmt: skip
+
+    async def test_several_sessions_in_a_file(self, async_client: AsyncClient, log: bytes) -> None:
+        """Logs one after the other in a file are as many sessions, and the answer leads to the library."""
+        response = await upload(async_client, log + log)
+        assert (response.status_code, response["Location"]) == (303, "/sessions/")
+        assert await Session.objects.filter(source="import").acount() == 2
 
     def test_the_session_is_as_it_was(self, told: Told, log: bytes) -> None:
         """Rows, folds, frames and facts are those of the session that was exported; only id and source differ."""
-        session = logfiles.store(io.BytesIO(log))
+        session = store(log)
         original = Session.objects.get(pk=told.id)
         assert rows(session.pk) == rows(told.id)
         assert [f.raw for f in Frame.objects.filter(entry__session=session).order_by("entry__seq")] == told.raws
@@ -67,12 +84,12 @@ class TestImport:
 
     def test_exporting_again_gives_the_same_lines(self, told: Told, log: bytes) -> None:
         """Export, import, export: every line but the head is the same, byte for byte."""
-        again = export(logfiles.store(io.BytesIO(log)).pk)
+        again = export(store(log).pk)
         assert again.split(b"\n")[1:] == log.split(b"\n")[1:]
         assert json.loads(again.split(b"\n")[0])["source"] == "import"
 
     @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-    @given(st.lists(st.text(), max_size=8))
+    @given(st.lists(st.text(), min_size=1, max_size=8))
     def test_any_frames_survive(self, log: bytes, raws: list[str]) -> None:
         """Whatever a frame holds, it comes out of the database as it went in."""
         lines = [log.split(b"\n")[0].decode()]
@@ -83,7 +100,7 @@ class TestImport:
                 "type": "x.delta" if seq % 2 else "", "raw": raw,
             }, ensure_ascii=False, separators=(",", ":")))  # fmt: skip
         content = "".join(f"{line}\n" for line in lines).encode()
-        session = logfiles.store(io.BytesIO(content))
+        session = store(content)
         assert export(session.pk).split(b"\n")[1:] == content.split(b"\n")[1:]
 
     def test_a_log_longer_than_a_batch_folds_as_one(self, log: bytes) -> None:
@@ -93,13 +110,13 @@ class TestImport:
             raw = json.dumps({"type": "response.output_text.delta", "item_id": "i", "delta": "a"})
             lines.append(json.dumps({"k": "ev", "seq": seq, "t_us": seq, "dir": "received", "leg": "upstream",
                                      "origin": "api", "type": "response.output_text.delta", "raw": raw}))  # fmt: skip
-        session = logfiles.store(f"{line}\n".encode() for line in lines)
+        session = store(*(f"{line}\n".encode() for line in lines))
         [head] = Entry.objects.of(session).rows()
         assert (head.fold_count, head.fold_last_us, session.events) == (1201, 1201, 1201)
 
     def test_a_log_that_stops_in_the_middle_is_over(self, log: bytes) -> None:
         """A session without a close, as a crash leaves it, is not taken for a running one."""
-        session = logfiles.store(io.BytesIO(b"\n".join(log.split(b"\n")[:4])))
+        session = store(b"\n".join(log.split(b"\n")[:4]))
         assert not session.is_live
         assert session.close_code is None
 
@@ -108,26 +125,33 @@ class TestImport:
         head = log.split(b"\n")[0]
         raw = json.dumps({"type": "x", "authorization": "Bearer abcdefghijkl9999"})
         line = {"k": "ev", "seq": 1, "t_us": 0, "dir": "sent", "leg": "client", "origin": "app", "type": "x"}
-        session = logfiles.store([head, json.dumps({**line, "raw": raw}).encode()])
+        session = store(head, b"\n", json.dumps({**line, "raw": raw}).encode())
         assert b"abcdefghijkl" not in export(session.pk)
 
 
-class TestRefusals:
-    """What cannot be read leaves no trace."""
+class TestDamagedFiles:
+    """What can be read of a file is kept, what cannot is said."""
 
-    @pytest.mark.parametrize("htmx", [True, False])
-    async def test_line_and_reason_are_said(self, async_client: AsyncClient, log: bytes, htmx: bool) -> None:
-        """A damaged file is refused with 422, the line and the reason; nothing of it is stored."""
+    async def test_a_line_passed_over_is_a_note(self, async_client: AsyncClient, log: bytes) -> None:
+        """A file with a damaged line is imported; a note in the line's place says which and why, also after export."""
         damaged = log.replace(b'"k":"close"', b'"k":"close"}', 1)
         number = damaged.split(b'"k":"close"}')[0].count(b"\n") + 1
-        response = await upload(async_client, damaged, **({"hx-request": "true"} if htmx else {}))
+        response = await upload(async_client, damaged)
+        assert response.status_code == 303
+        session = await Session.objects.exclude(source="console").aget()
+        note = await Entry.objects.of(session).aget(type="skip")
+        assert note.data["line"] == number
+        assert f"Line {number} of the file was passed over: it is not JSON" in note.text
+        assert note.seq == session.last_seq
+        page = await async_client.get(response["Location"])
+        assert f"Line {number} of the file was passed over" in page.content.decode()
+
+    async def test_a_file_without_an_event_is_refused(self, async_client: AsyncClient, log: bytes) -> None:
+        """A file in which there is no event is refused with 422, what it looks like, line and reason; nothing is stored."""
+        response = await upload(async_client, b'{"log": {"entries": []}}')
         text = response.content.decode()
-        assert response.status_code == 422
-        assert f"line {number}: it is not JSON" in text
-        assert "call.jsonl" in text
-        assert ("<" in text) is htmx
-        assert await Session.objects.acount() == 1
-        assert await Entry.objects.exclude(session__source="console").acount() == 0
+        assert (response.status_code, "“call.jsonl”" in text, "HAR" in text, "line 1" in text) == (422, True, True, True)
+        assert await Session.all_objects.acount() == 1
 
     async def test_a_form_without_a_file(self, async_client: AsyncClient, log: bytes) -> None:
         """An empty form is answered with what to do."""
@@ -138,18 +162,114 @@ class TestRefusals:
         self, async_client: AsyncClient, log: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A file above the limit is refused before it is read."""
-        monkeypatch.setattr("console.views.files.UPLOAD_LIMIT", 10)
+        monkeypatch.setattr("console.views.imports.UPLOAD_LIMIT", 10)
         response = await upload(async_client, log)
         assert response.status_code == 422
         assert await Session.objects.acount() == 1
 
     def test_an_end_beyond_the_calendar(self, log: bytes) -> None:
-        """A session that ends after the year 9999 is refused, not half stored."""
+        """Of a session that would end after the year 9999 the end is unknown; the rest is as it was."""
         head = json.loads(log.split(b"\n")[0]) | {"started_at": "9999-12-31T00:00:00Z"}
         lines = [json.dumps(head), json.dumps({"k": "note", "seq": 1, "t_us": 2**52, "kind": "x", "text": ""})]
-        with pytest.raises(logfiles.InvalidLog, match="9999"):
-            logfiles.store(line.encode() for line in lines)
-        assert Session.objects.count() == 1
+        session = store("\n".join(lines).encode())
+        assert (session.ended_at, session.duration_us) == (None, 2**52)
+
+    def test_nul_in_the_head(self, log: bytes) -> None:
+        """A NUL in a label, which not every database takes, is shown as what it is not."""
+        head = json.loads(log.split(b"\n")[0]) | {"label": "a\0b", "client": "\0", "dialect": "x\0"}
+        session = store(json.dumps(head).encode(), b"\n", b"\n".join(log.split(b"\n")[1:]))
+        assert (session.label, session.client, session.dialect) == ("a\ufffdb", "\ufffd", "x\ufffd")
+
+
+class TestForPrograms:
+    """``POST /sessions/import`` with ``Accept: application/json``, and the address it answers"""
+
+    async def test_progress_and_end(self, async_client: AsyncClient, log: bytes) -> None:
+        """It is answered at once; the address tells how far it is, at the end what became of it."""
+        response = await upload(async_client, log, accept="application/json")
+        assert response.status_code == 202
+        facts = await over(async_client, response.json()["import"])
+        session = await Session.objects.filter(source="import").aget()
+        assert facts == {
+            "import": response.json()["import"], "file": "call.jsonl", "state": "done", "size": len(log), "bytes": len(log),
+            "lines": log.count(b"\n"), "events": session.events, "skipped": 0, "sessions": [session.pk],
+            "page": f"/sessions/{session.pk}/", "error": None,
+            "report": {"format": "jsonl", "events": session.events, "guessed": [], "missing": [], "skipped": []},
+        }  # fmt: skip
+
+    async def test_a_refusal(self, async_client: AsyncClient, log: bytes) -> None:
+        """A refused file says so there, in a sentence."""
+        response = await upload(async_client, b"Dear diary", accept="application/json")
+        facts = await over(async_client, response.json()["import"])
+        assert (facts["state"], facts["sessions"], "plain text" in facts["error"]) == ("refused", [], True)
+
+    async def test_stopping(self, async_client: AsyncClient, log: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        """DELETE stops it, whether it waits or runs; nothing of it stays, not even rows nobody sees."""
+        content = long_log(log, 20_000)
+        running = (await upload(async_client, content, accept="application/json")).json()["import"]
+        waiting = (await upload(async_client, content, accept="application/json")).json()["import"]
+        await until(lambda: importing_rows() > 0, "rows of the import")
+        assert (await async_client.get(waiting)).json()["state"] == "waiting"
+        assert (await async_client.delete(waiting)).json()["state"] == "stopped"
+        assert (await async_client.get("/sessions.json")).json()[0]["source"] == "console"  # nobody sees what is half there
+        await async_client.delete(running)
+        assert (await over(async_client, running))["state"] == "stopped"
+        assert await Session.all_objects.acount() == 1
+        assert await Entry.objects.exclude(session__source="console").acount() == 0
+
+    async def test_what_is_not_there(self, async_client: AsyncClient, log: bytes) -> None:
+        """An import nobody knows is a 404; a form without a file a sentence in JSON."""
+        assert (await async_client.get("/sessions/imports/nobody")).status_code == 404
+        response = await async_client.post("/sessions/import", headers={"accept": "application/json"})
+        assert (response.status_code, "choose an event log" in response.json()["error"]) == (422, True)
+
+
+class TestABrokenImport:
+    """Nothing stays of what did not end well"""
+
+    async def test_its_process_is_killed(self, async_client: AsyncClient, log: bytes) -> None:
+        """When the process is killed that is said, and the next sweep leaves nothing of it."""
+        address = (await upload(async_client, long_log(log, 20_000), accept="application/json")).json()["import"]
+        await until(lambda: importing_rows() > 0, "rows of the import")
+        one = imports.find(address.rpartition("/")[2])
+        assert one is not None and one._process is not None
+        os.kill(one._process.pid, signal.SIGKILL)
+        facts = await over(async_client, address)
+        assert (facts["state"], "its process ended" in facts["error"]) == ("failed", True)
+        assert importing_rows() > 0
+        await sync_to_async(retention.sweep_imports)(import_process.locks())
+        assert (importing_rows(), await Session.all_objects.acount()) == (0, 1)
+
+    def test_the_database_refuses(self, log: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        """When the disk is full on the way a sentence says so, and nothing is stored."""
+        write, calls = Batch.write, []
+
+        def full(batch: Batch) -> None:
+            calls.append(1)
+            if len(calls) > 2:
+                raise OperationalError("database or disk is full")
+            write(batch)
+
+        monkeypatch.setattr(Batch, "write", full)
+        with pytest.raises(importing.Failed, match="disk is full"):
+            store(long_log(log, 500))
+        assert (importing_rows(), Session.all_objects.count()) == (0, 1)
+
+    def test_an_import_that_runs_is_left_alone(self, log: bytes) -> None:
+        """A sweep beside a running import takes nothing of it."""
+        swept = []
+
+        def chunks() -> Iterator[bytes]:
+            content = long_log(log, 500)
+            yield content[: len(content) // 2]
+            yield b""
+            retention.sweep_imports(import_process.locks())
+            swept.append(importing_rows())
+            yield content[len(content) // 2 :]
+
+        [session_id] = importing.Importer(import_process.locks()).run(chunks()).sessions
+        assert swept[0] > 0
+        assert Session.objects.get(pk=session_id).events >= 500
 
 
 class TestTheCommand:
@@ -169,13 +289,68 @@ class TestTheCommand:
         call_command("import_log", "-")
         assert Session.objects.filter(source="import").count() == 1
 
-    def test_it_says_what_is_wrong(self, log: bytes, tmp_path: Path) -> None:
-        """A file that is not there or cannot be read is named with the reason."""
-        (tmp_path / "bad.jsonl").write_bytes(log[:-20])
-        with pytest.raises(CommandError, match=r"nothing of it was stored: line \d+: it is not JSON"):
-            call_command("import_log", str(tmp_path / "bad.jsonl"))
-        with pytest.raises(CommandError, match="could not be read"):
-            call_command("import_log", str(tmp_path / "none.jsonl"))
+    def test_it_says_what_is_wrong(self, log: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """A file that is not there or has no event is named with the reason, the others are imported all the same: exit 1."""
+        (tmp_path / "bad.jsonl").write_bytes(b"{}")
+        (tmp_path / "good.jsonl").write_bytes(log[:-20])
+        with pytest.raises(CommandError, match="2 of 3 files") as failed:
+            call_command("import_log", *(str(tmp_path / f"{name}.jsonl") for name in ("bad", "none", "good")))
+        said = capsys.readouterr()
+        assert failed.value.returncode == 1
+        assert "bad.jsonl could not be imported, nothing of it was stored: line 1: it is not an object" in said.err
+        assert "none.jsonl could not be read: No such file" in said.err
+        assert "good.jsonl: 1 line was passed over, the first at line" in said.err
+        assert Session.objects.get(source="import").pk == said.out.strip()
+
+    def test_for_programs(self, log: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """With ``--json`` each file is an object on a line, a refused one too."""
+        (tmp_path / "bad.jsonl").write_bytes(b"{}")
+        (tmp_path / "good.jsonl").write_bytes(log[:-20])
+        names = [str(tmp_path / f"{name}.jsonl") for name in ("good", "bad")]
+        with pytest.raises(CommandError):
+            call_command("import_log", *names, "--json")
+        good, bad = map(json.loads, capsys.readouterr().out.splitlines())
+        session = Session.objects.get(source="import")
+        number = log.count(b"\n")
+        reason = good["skipped"][0]["reason"]
+        assert reason.startswith("it is not JSON")
+        assert good == {
+            "file": names[0], "format": "jsonl", "sessions": [session.pk], "events": session.events, "guessed": [],
+            "missing": [], "skipped": [{"line": number, "reason": reason}],
+        }  # fmt: skip
+        assert (bad["file"], bad["sessions"], bad["events"], "no event" in bad["error"]) == (names[1], [], 0, True)
+
+
+def long_log(log: bytes, events: int) -> bytes:
+    """A log of so many frames of 2 kB more."""
+    raw = json.dumps({"type": "x", "text": "y" * 2000})
+    line = {"k": "ev", "t_us": 0, "dir": "sent", "leg": "client", "origin": "app", "type": "x", "raw": raw}
+    return log + b"".join(json.dumps({**line, "seq": 100 + number}).encode() + b"\n" for number in range(events))
+
+
+def importing_rows() -> int:
+    """Entries of imports that are not over, seen over a connection of its own: this is asked from the loop, too."""
+    with closing(sqlite3.connect(connection.settings_dict["NAME"])) as database:
+        return int(database.execute(
+            "SELECT COUNT(*) FROM console_entry e JOIN console_session s ON s.id = e.session_id WHERE s.status = 'importing'"
+        ).fetchone()[0])  # fmt: skip
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for something, a minute at most."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"waited 60 s for {what}"
+        await asyncio.sleep(0.01)
+
+
+async def over(client: AsyncClient, address: str) -> dict[str, Any]:
+    """What an import's address says when it is over."""
+    deadline = time.monotonic() + 60
+    while (facts := (await client.get(address)).json())["state"] in ("waiting", "running"):
+        assert time.monotonic() < deadline, f"the import was not over after 60 s: {facts}"
+        await asyncio.sleep(0.05)
+    return dict(facts)
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from console import live, rail
-from console.models import Session
+from console import rail
 from tests.console.stage import IN_FORCE, Story
 
 pytestmark = pytest.mark.django_db
@@ -81,7 +80,7 @@ class TestForPrograms:
         assert sessions[0] | {"ended_at": None} == {
             "id": second, "label": "Olá", "source": "console", "provider": "simulator", "model": "gpt-realtime-2.1",
             "dialect": "ga", "client": "", "key_name": "", "status": "closed", "started_at": "2026-11-20T10:01:00+00:00", "ended_at": None,
-            "events": 2, "errors": 1,
+            "events": 2, "errors": 1, "pinned": False,
         }  # fmt: skip
 
     def test_one(self, client: Client) -> None:
@@ -113,13 +112,3 @@ class TestForPrograms:
 
         monkeypatch.setattr("django.db.backends.sqlite3.base.DatabaseWrapper.cursor", cursor)
         assert client.get("/healthz").status_code >= 500
-
-
-def test_what_a_crash_left_open_is_over() -> None:
-    """Sessions of a process that is gone are closed at the next start, with the reason; finished ones stay as they were."""
-    open_, closed = Story(status="ready").session.pk, told()
-    assert live.mark_abandoned() == 1
-    session = Session.objects.get(pk=open_)
-    assert (session.status, session.close_by, session.ended_at is not None) == ("closed", "console", True)
-    assert session.close_reason == "the console stopped before this session was closed"
-    assert Session.objects.get(pk=closed).close_reason == "bye"

@@ -19,7 +19,7 @@ from django.test import Client
 from console import live
 from console.asgi import application
 from console.models import Entry, Session
-from console.recorder import recorder
+from console.recorder import Recorder, recorder
 from tests.conftest import Console, start_console
 from tests.console.relayed_stage import program
 from tests.console.stage import HOST, HTMX, Stage, Story, flush
@@ -42,9 +42,10 @@ def full(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def held_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Recording has been held up for long."""
-    monkeypatch.setattr(recorder, "trouble", "Recording is held up: the disk is full; free some space.")
-    monkeypatch.setattr(recorder, "_held_since", time.monotonic() - 60)
+    """Recording has been held up for long; said by the class, for a recorder that runs finds that nothing is."""
+    sentence = "Recording is held up: the disk is full; free some space."
+    monkeypatch.setattr(recorder, "trouble", sentence)
+    monkeypatch.setattr(Recorder, "stopped", sentence)
 
 
 async def handshake(path: str) -> tuple[int, dict[str, Any]]:

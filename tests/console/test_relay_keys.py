@@ -32,7 +32,7 @@ FORM = re.compile(r"sk-relay-[0-9A-Za-z]{43}")
 
 
 class TestMake:
-    """``relay_keys.make``, ``find``, ``revoke``, ``touch``, ``spent``"""
+    """``relay_keys.make``, ``find``, ``revoke``, ``touch``, ``settle``"""
 
     def test_its_form(self) -> None:
         """256 bits of chance behind a prefix by which whatever masks keys masks these."""
@@ -110,8 +110,17 @@ class TestMake:
         """Sessions side by side lose nothing: the database adds."""
         key, _ = relay_keys.make("app")
         for _ in range(4):
-            relay_keys.spent(key.pk, 0.25)
+            relay_keys.settle(key.pk, 0.25, 0.0)
         assert RelayKey.objects.get().spent_usd == 1.0
+
+    def test_the_dearest_only_grows(self) -> None:
+        """What is reserved for a response is the dearest there ever was, whichever process wrote it."""
+        key, _ = relay_keys.make("app")
+        for dearest in (0.25, 0.5, 0.125, 0.0):
+            settled = relay_keys.settle(key.pk, 0.0, dearest)
+        assert settled is not None
+        assert settled.dearest_usd == 0.5
+        assert relay_keys.settle(key.pk + 1, 1.0, 1.0) is None
 
 
 class TestEphemeral:
@@ -188,7 +197,7 @@ class TestCommand:
     def test_list_and_revoke(self) -> None:
         """The list names every key and shows none; revoking takes one out of use."""
         text = self.run("app", "--policy", '{"dollars": 2}')[0].strip()
-        relay_keys.spent(RelayKey.objects.get().pk, 0.5)
+        relay_keys.settle(RelayKey.objects.get().pk, 0.5, 0.0)
         self.run("other", "--provider", "openai")
         assert "“app” is revoked" in self.run("app", "--revoke")[0]
         lines = self.run("--list")[0].splitlines()
@@ -197,6 +206,17 @@ class TestCommand:
             r'app  sk-relay-….{4}  default provider  revoked \d{4}-\d\d-\d\d \d\d:\d\d  US\$ 0.5000  {"dollars": 2}', lines[1]
         )
         assert text not in "".join(lines)
+
+    def test_a_reset(self) -> None:
+        """What a key has spent is zero again; its dearest response stays known. A revoked or unknown key is told."""
+        self.run("app", "--policy", '{"dollars": 2}')
+        relay_keys.settle(RelayKey.objects.get().pk, 0.5, 0.25)
+        assert "US$ 0" in self.run("app", "--reset")[0]
+        assert (RelayKey.objects.get().spent_usd, RelayKey.objects.get().dearest_usd) == (0.0, 0.25)
+        with pytest.raises(CommandError, match="no key “other”"):
+            self.run("other", "--reset")
+        with pytest.raises(CommandError, match="Either"):
+            self.run("app", "--reset", "--revoke")
 
     @pytest.mark.parametrize(("arguments", "sentence"), [
         ((), "Give the key a name"),

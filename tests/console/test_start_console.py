@@ -84,6 +84,27 @@ def test_an_open_address_needs_a_token(tmp_path: Path) -> None:
     assert "CONSOLE_TOKEN" in refused(tmp_path, HOST="0.0.0.0")
 
 
+@pytest.mark.parametrize("url", ["console.example", "https://console.example/path", "https://[x"])
+def test_a_public_url_that_is_none(tmp_path: Path, url: str) -> None:
+    """An address that is no origin is refused, and the sentence shows it."""
+    assert f"it is '{url}'" in refused(tmp_path, CONSOLE_PUBLIC_URL=url)
+
+
+@pytest.mark.slow
+def test_the_public_url_is_printed(tmp_path: Path) -> None:
+    """Behind a proxy the address that people open is said first, and served as a host."""
+    console = start_console(tmp_path, CONSOLE_PUBLIC_URL="https://console.example", CONSOLE_TOKEN="open-sesame")
+    try:
+        assert console.lines[0] == f"Realtime Console: https://console.example/ (behind a proxy to {console.url})"
+        headers = {"Host": "console.example", "Authorization": "Bearer open-sesame"}
+        request = urllib.request.Request(f"{console.url}sessions.json", headers=headers)
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+            assert answer.status == 200
+    finally:
+        assert console.stop() == 0
+    assert console.log.read_text() == ""
+
+
 @pytest.mark.slow
 def test_it_serves_https_beside_http(tmp_path: Path) -> None:
     """With --tls it says both addresses and what a client must trust, and serves pages and sockets at both."""

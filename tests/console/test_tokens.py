@@ -374,7 +374,7 @@ class TestKeys:
         _, text = await make(minutes=5)
         for key in (text, (await asking.post(SECRETS, {}, text)).json()["value"]):
             response = await asking.post("/v1/realtime/calls", b"v=0", key, content_type="application/sdp")
-            assert (response.status_code, error(response)["code"]) == (403, "call_not_allowed")
+            assert (response.status_code, error(response)["code"]) == (403, "path_not_allowed")
         _, free = await make("free")
         asking.api.answer = says(201, "v=0")
         await asking.post("/v1/realtime/calls", b"v=0", free, content_type="application/sdp")
@@ -541,13 +541,32 @@ class TestTroubles:
     ])  # fmt: skip
     @pytest.mark.parametrize("own", [True, False])
     async def test_nobody_answers(self, asking: Asking, problem: Exception, status: int, code: str, own: bool) -> None:
-        """A provider that cannot be asked is named, in a sentence, whoever asked."""
+        """That a provider cannot be asked is said in a sentence, whoever asked; its address, with a password in it, to nobody."""
         asking.api.answer = fails(problem)
         key = CLIENT_KEY if own else (await make())[1]
         response = await asking.post(f"{SECRETS}?api_key=x", {}, key)
         assert response.status_code == status
         assert (error(response)["code"], error(response)["type"]) == (code, "server_error")
-        assert error(response)["message"].startswith("https://api.example/v1/realtime/client_secrets could not be reached: ")
+        assert error(response)["message"].startswith("The provider could not be reached: ")
+
+    @pytest.mark.parametrize("what", ["client_secrets", "sessions", "calls"])
+    async def test_what_an_address_holds(self, asking: Asking, settings: Any, what: str, caplog: pytest.LogCaptureFixture) -> None:
+        """User, password and query of a provider's address, its host and its port reach no client, in whoever's words they stand."""
+        settings.REALTIME_UPSTREAM_URL = "ws://user:pass%40word@inner.example:9123/v1/realtime?sig=signature"
+        _, text = await make()
+        parts = ("user", "pass%40word", "pass@word", "inner.example:9123", "inner.example", "signature", CONSOLE_KEY)
+        for trouble in (httpx.ConnectError("no route to inner.example:9123"), httpx.ReadTimeout("slow")):
+            asking.api.answer = fails(trouble)
+            response = await asking.post(f"/via/custom/v1/realtime/{what}", {})
+            assert response.status_code in (502, 504)
+            assert not [part for part in parts if part in response.content.decode()]
+            assert "inner.example:9123" in caplog.text
+        asking.api.answer = says(400, {"error": {"message": " ".join(parts)}}, location="http://inner.example:9123/v1/realtime/calls/rtc_1")
+        response = await asking.post(f"/via/custom/v1/realtime/{what}", {}, text)
+        assert response.status_code == 400
+        assert not [part for part in parts if part in response.content.decode()]
+        assert response.headers.get("Location", "/") in ("/", "/v1/realtime/calls/rtc_1")
+        assert not [part for part in ("pass%40word", "signature") if part in caplog.text]
 
     async def test_an_answer_without_end(self, asking: Asking) -> None:
         """An answer that is too large to be one is not held."""

@@ -251,8 +251,9 @@ class TestAnother:
         assert [(receipt.done, "connection is closed" in receipt.trouble) for receipt in said] == [(False, True)] * 2 + [(True, False)]
         assert stored(session_id) == [DELTA] * 3
 
-    def test_what_ends_every_process(self, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-        """A batch over which several have ended is given up, its sessions are closed, and the console goes on."""
+    def test_what_ends_every_process(self, desk: Desk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A parcel that no process can read, and the console cannot either, is given up at last, and the console goes on."""
+        monkeypatch.setattr(courier, "AGAIN_MOST", 0.02)
         other = Story(status="ready")
         desk.put_stored(*numbered(1))
         launch, left = desk._launch, iter(range(courier.DEATHS - 1))
@@ -294,17 +295,6 @@ class TestAnother:
         until(lambda: desk.recorder.pending == 0)
         assert "Recording is held up: no process that writes can be started (no memory). Nothing is lost yet" in caplog.text
         assert len(stored(desk.session_id)) == 4
-
-    def test_a_busy_machine(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        """One that gets no time, because others take it all, is replaced by one that insists on its share."""
-        desk.put_stored(*numbered(1))
-        monkeypatch.setattr(courier, "OVERDUE", 0.2)
-        desk.started[-1].send_signal(signal.SIGSTOP)  # as if it had no turn
-        desk.put(*numbered(5))
-        until(lambda: desk.recorder.pending == 0)
-        assert desk.modest == [True, False]
-        assert desk.recorder.stop()
-        assert len(stored(desk.session_id)) == 6
 
     def test_a_stop_that_takes_too_long(self, desk: Desk) -> None:
         """A process that does not end is ended, and the console says that something is missing."""

@@ -12,16 +12,19 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from console import columns
 from realtime import masking
 from realtime.events import parse
 from tests.conftest import Console, start_console
 from tests.fuzz import hostile
+from tests.postgres import Postgres
 from tests.relay.stage import CONSOLES_KEY, Api, dial, log, session_of, stored
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, soon
 
 SAID, COMPOSED = 1600, 100
 """Frames of one side in one session, and events of the composer."""
@@ -45,7 +48,7 @@ def console(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> It
         said = running.log.read_text()
     assert (status, "Traceback" in said) == (0, False), said[-5000:]
     assert hostile.SECRET not in said
-    for failure in ("could not be followed", "raw text", "the recorder failed", "could not be stored"):
+    for failure in ("could not be followed", "raw text", "the recorder failed", "could not be stored", "showing"):
         assert failure not in said, said[-5000:]
 
 
@@ -58,8 +61,8 @@ async def test_each_is_stored(console: tuple[Console, socket.socket], database: 
 @pytest.mark.long
 @DATABASES
 async def test_each_is_stored_always(console: tuple[Console, socket.socket], database: str) -> None:
-    """A hundred thousand, other ones."""
-    await outlive(*console, rounds=20, seed=1000)
+    """A hundred thousand, other ones; every second client speaks the beta dialect, so that its frames are translated."""
+    await outlive(*console, rounds=27, seed=1000)
 
 
 async def outlive(console: Console, listening: socket.socket, rounds: int, seed: int) -> None:
@@ -67,19 +70,20 @@ async def outlive(console: Console, listening: socket.socket, rounds: int, seed:
     async with Api(listening) as api, httpx.AsyncClient(base_url=console.url, trust_env=False, timeout=PATIENCE) as page:
         await page.get("")
         for number in range(rounds):
-            await relayed(console, api, page, seed + 10 * number)
+            await relayed(console, api, page, seed + 10 * number, {"OpenAI-Beta": "realtime=v1"} if number % 2 else {})
             await own(api, page, seed + 10 * number + 5)
         health = await page.get("healthz")
         assert (health.status_code, health.text) == (200, "ok\n")
 
 
-async def relayed(console: Console, api: Api, page: httpx.AsyncClient, seed: int) -> None:
+async def relayed(console: Console, api: Api, page: httpx.AsyncClient, seed: int, headers: dict[str, str]) -> None:
     """A client's session: frames of the client, the API and the composer."""
-    client_says, api_says = list(hostile.frames(SAID, seed)), list(hostile.frames(SAID, seed + 1))
-    async with dial(console) as program:
+    said_by = SAID if not headers else SAID // 4  # translated frames cost more
+    client_says, api_says = list(hostile.frames(said_by, seed)), list(hostile.frames(said_by, seed + 1))
+    async with dial(console, additional_headers=headers) as program:
         talk = await api.talk()
         session_id = session_of(program)
-        async with hearing(program, talk) as (got, heard):
+        async with following(console, session_id), hearing(program, talk) as (got, heard):
             await asyncio.gather(say(program, client_says), say(talk, api_says), compose(page, session_id, seed + 2))
             await asyncio.gather(say(program, [LAST]), say(talk, [LAST]))
     rows = await log(console, session_id)
@@ -120,6 +124,20 @@ async def hearing(program: ClientConnection | None, talk: ServerConnection) -> A
     yield got, heard
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*readers)
+
+
+@asynccontextmanager
+async def following(console: Console, session_id: str) -> AsyncIterator[None]:
+    """Show the session on a page all the while: its socket is sent rows, and is not closed."""
+    origin = console.url.rstrip("/")
+    url = f"ws{origin.removeprefix('http')}/ws/sessions/{session_id}/timeline"
+    async with connect(url, origin=Origin(origin), max_size=None, proxy=None, open_timeout=PATIENCE) as viewer:
+        shown: list[Any] = []
+        reader = asyncio.create_task(read(viewer, shown, until=None))
+        yield
+        await soon(lambda: any("that.was.all" in html for html in shown) or reader.done(), "the last frame's row is shown")
+        assert not reader.done(), "the page's socket was closed"
+        reader.cancel()
 
 
 async def read(connection: Any, into: list[Any], until: str | None) -> None:
@@ -206,3 +224,55 @@ def test_the_columns_hold_what_is_left_of_them() -> None:
         text, sound, at = columns.split_frame(raw, parse(raw).type)
         assert "\0" not in text
         assert columns.join_frame(text, sound, at) == raw
+
+
+@pytest.mark.parametrize("database", ["postgresql"])
+async def test_names_and_settings_with_nul(console: tuple[Console, socket.socket], database: str) -> None:
+    """On PostgreSQL too: a label and a model with NUL, an id and a filter with one, a preset that holds one."""
+    running, listening = console
+    async with Api(listening) as api, httpx.AsyncClient(base_url=running.url, trust_env=False, timeout=PATIENCE) as page:
+        async with dial(running, "/v1/realtime?model=a%00b&console_label=c%00d") as program:
+            await (await api.talk()).send(LAST)
+            session_id = session_of(program)
+            assert await program.recv() == LAST
+        await page.get("")
+        facts = (await page.get(f"sessions/{session_id}.json")).json()
+        assert (facts["model"], facts["label"]) == ("a\u2400b", "c\u2400d")
+        for path, status in (("sessions/a%00b/", 404), ("sessions/a%00b.json", 404), (f"sessions/{session_id}/log.jsonl?q=a%00b", 200)):
+            assert (await page.get(path)).status_code == status, path
+        form = {"name": "odd", "session": session_id, "tools": '[{"type":"function","name":"\\u0000"}]'} | token(page)
+        saved = await page.post("presets/save", data=form)
+        assert saved.status_code == 422, saved.text
+
+
+@pytest.mark.parametrize("database", ["postgresql"])
+async def test_a_database_that_comes_back(
+    console: tuple[Console, socket.socket], database: str, postgres: Postgres, postgres_url: str
+) -> None:
+    """PostgreSQL ends every connection: a running session is recorded on, and new ones begin again."""
+    running, listening = console
+    async with Api(listening) as api, httpx.AsyncClient(base_url=running.url, trust_env=False, timeout=PATIENCE) as page:
+        async with dial(running) as program:
+            talk = await api.talk()
+            await talk.send('{"type":"before"}')
+            await program.recv()
+            await until_told(page, session_of(program), '{"type":"before"}')
+            name = postgres_url.partition("@/")[2].partition("?")[0]
+            with postgres.connect() as server:
+                server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+            await talk.send('{"type":"after"}')
+            await program.recv()
+
+            async def begins() -> bool:
+                try:
+                    async with dial(running) as other:
+                        await (await api.talk()).close()
+                        await other.wait_closed()
+                except InvalidStatus as refused:
+                    assert refused.response.status_code == 503
+                    return False
+                return (await page.get("healthz")).status_code == 200
+
+            await soon(begins, "a new session begins")
+        raws = [row["raw"] for row in await log(running, session_of(program)) if row["k"] == "ev"]
+        assert raws == ['{"type":"before"}', '{"type":"after"}']

@@ -21,33 +21,40 @@ FLOORS = [
     {"console.lifecycle"},
     {"console.relays", "console.minting"},
     {"console.admission"},
-    {"console.live", "console.logfiles", "console.sound", "console.preparing", "console.http_protocol"},
+    {"console.accounts"},
+    {"console.live", "console.logfiles", "console.sound", "console.preparing", "console.http_protocol"} | {"console.recovering"},
+    {"console.housekeeping", "console.imports"},
+    {"console.import_process"},
+    {"console.importing"},
     {"console.recorder", "console.access", "console.providers", "console.relay_keys", "console.rest"}
     | {"console.migrations", "console.sockets"},
     {"console.courier"},
+    {"console.isolating"},
     {"console.writer_process"},
-    {"console.writer", "console.gathering"},
-    {"console.quarantine"},
+    {"console.writer", "console.gathering", "console.retention"},
+    {"console.storage", "console.quarantine"},
     {"console.admin", "console.batches", "console.reopening", "console.parcels"},
     {"console.models"},
-    {"console.columns"},
+    {"console.journal", "console.locks", "console.pacing", "console.hang_detection", "console.columns"},
     {"console.settings", "console.static", "console.apps", "console.framing", "console.tls"}
     | {"console.threads", "console.news", "console.origin", "console.guesses", "console.sign_ins"}
     | {"console.converters"},
+    {"console.private_files"},
     # ── Django ends here ──
     {"realtime.pytest_plugin"},
     {"realtime.simulator", "realtime.testing"},
     {"realtime.relaying"},
     {"realtime.runner"},
     {"realtime.upstream", "realtime.logs", "realtime.tools", "realtime.soundtrack"}
-    | {"realtime.passage", "realtime.ledger", "realtime.limits", "realtime.parting"},
+    | {"realtime.passage", "realtime.ledger", "realtime.limits", "realtime.parting"}
+    | {"realtime.spending"},
     {"realtime.protocol", "realtime.conversation", "realtime.filters", "realtime.endings", "realtime.dialects"}
     | {"realtime.policy", "realtime.ours"},
     {"realtime.lines", "realtime.calls"},
     {"realtime.timeline", "realtime.items"},
     {"realtime.settings", "realtime.fixed", "realtime.sdk_types"},
     {"realtime.catalog", "realtime.masking", "realtime.shapes", "realtime.meter", "realtime.prices"}
-    | {"realtime.pcm"},
+    | {"realtime.pcm", "realtime.strict_json"},
     {"realtime.audio"},
     {"realtime.events"},
     {"realtime.errors", "realtime.wire"},

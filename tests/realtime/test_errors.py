@@ -74,3 +74,21 @@ def test_a_long_answer_is_cut() -> None:
     error = HandshakeRefused("ws://h/", 500, "x" * 10_000)
     assert len(str(error)) < 600
     assert len(error.body) == 10_000
+
+
+@pytest.mark.parametrize("reason", [
+    "no route to inner:9123", "INNER is not there", "Connect call failed ('10.1.2.3', 9123)", "[::1]:9123 said no",
+    "at fe80::1:2, port 9123", "2001:db8:0:0:0:0:0:1 is away",
+])  # fmt: skip
+def test_what_a_client_is_told(reason: str) -> None:
+    """Neither a host nor a port nor an IP address is in what a client of the relay is told; the console's page names them."""
+    for error in (Unreachable("ws://inner:9123/v1", reason), HandshakeRefused("ws://inner:9123/v1", 502, reason)):
+        assert not re.search(r"inner|9123|10\.1|::1|fe80|2001", error.public, re.IGNORECASE)
+        assert "inner:9123" in str(error)
+
+
+def test_what_only_looks_like_an_address_stays() -> None:
+    """Times, versions and words are told as they are, and an address that is none breaks nothing."""
+    said = "Retry at 12:34:56, with version 1.2.3 of std::vector, in 9123 ms."
+    assert Unreachable("ws://inner:9123/v1", said).public == f"The provider could not be reached: {said}"
+    assert Unreachable("ws://inner:port/", "no").public == "The provider could not be reached: no"

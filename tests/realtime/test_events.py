@@ -147,3 +147,25 @@ def test_a_bottomless_event_is_not_written() -> None:
     for value in (deep, ring):
         with pytest.raises(InvalidEvent):
             dump({"type": "a", "x": value})
+
+
+@pytest.mark.parametrize("number", ["18446744073709551616", "-9223372036854775809", "2147483648", "-1", "1e30", "NaN", "9" * 5000])
+@pytest.mark.parametrize("name", ["content_index", "output_index"])
+def test_an_index_out_of_range_is_none(name: str, number: str) -> None:
+    """A number that no index is, is read as none; the type is read all the same, and the raw text keeps the number."""
+    event = parse(f'{{"type":"response.cancel","{name}":{number}}}')
+    assert (event.type, getattr(event, name), event.flaw) == ("response.cancel", None, "")
+    assert number in event.raw
+    assert event.data["type"] == "response.cancel"
+
+
+def test_the_largest_index() -> None:
+    """The largest that a column holds is one."""
+    assert parse(f'{{"type":"a","content_index":{2**31 - 1}}}').content_index == 2**31 - 1
+
+
+@pytest.mark.parametrize(("levels", "read"), [(150, True), (300, False), (990, False), (5000, False)])
+def test_what_is_nested_too_deep_is_not_read(levels: int, read: bool) -> None:
+    """Whatever walks through an event calls itself for each level: of deeper ones only the head is read."""
+    event = parse('{"type":"x","a":' + "[" * levels + "]" * levels + "}")
+    assert bool(event.data) is read

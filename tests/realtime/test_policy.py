@@ -214,10 +214,66 @@ def test_a_frame_that_cannot_be_read_may_hide_anything() -> None:
         assert refusal.error["error"]["code"] == "invalid_event"
 
 
-def test_the_last_of_two_names_counts() -> None:
-    """A name that stands twice in a frame is read as the API reads it: the last one counts."""
-    twice = '{"type":"input_audio_buffer.append","type":"session.update","session":{},"session":{"instructions":""}}'
-    assert guard(session=BRIEF).from_client(parse(twice)) is not None
+@pytest.mark.parametrize("raw", [
+    '{"type":"session.update","session":{"instructions":"Be long."},"session":{}}',
+    '{"type":"session.update","session":{},"session":{"instructions":"Be long."}}',
+    '{"type":"session.update","type":"input_audio_buffer.append","audio":"","session":{"instructions":"Be long."}}',
+    '{"type":"input_audio_buffer.append","type":"session.update","audio":"","session":{"instructions":"Be long."}}',
+    '{"type":"input_audio_buffer.append","\\u0074ype":"session.update","session":{"instructions":"Be long."}}',
+    '{"type":"session.update","\\u0073ession":{"instructions":"Be long."},"session":{}}',
+    '{"type":"session.update","session":{"audio":{"output":{"voice":"ash"},"output":{}}}}',
+    '{"type":"response.create","response":{"metadata":{"a":"1","a":"2"}}}',
+    '{"type":"input_audio_buffer.append","audio":"QUJD\\"","audio":"QUJD"}',
+    '{"type":"input_audio_buffer.append","audio":"","audio":"QUJD"}',
+    '{"type":"x","y":[[{"a":NaN,"a":1e999}]]}',
+])  # fmt: skip
+@pytest.mark.parametrize("policy", [{"session": BRIEF}, {"dollars": 1}, {"minutes": 5}, {"client_events": ["*"]}])
+def test_a_key_that_stands_twice(raw: str, policy: dict[str, Any]) -> None:
+    """Parsers differ in which of two equal keys they take, so such a frame is refused wherever a policy applies."""
+    refusal = guard(**policy).from_client(parse(raw))
+    assert refusal is not None
+    assert refusal.error["error"]["code"] == "duplicate_keys"
+    assert guard().from_client(parse(raw)) is None
+
+
+@pytest.mark.parametrize("raw", [
+    '{"type":"session.update","Session":{"instructions":"Be long."}}',
+    '{"type":"session.update","\u017fession":{"instructions":"Be long."}}',
+    '{"type":"session.update","session":{"INSTRUCTIONS":"Be long."}}',
+    '{"type":"session.update","session":{"audio":{"Output":{"voice":"ash"}}}}',
+    '{"type":"response.create","response":{"input":[{"Role":"system"}]}}',
+    '{"Type":"session.update","session":{"instructions":"Be long."}}',
+])  # fmt: skip
+def test_a_key_that_differs_in_case(raw: str) -> None:
+    """Go's parser takes ``Session`` for ``session``, so a key that is nearly one a policy looks at is refused."""
+    refusal = guard(session=BRIEF).from_client(parse(raw))
+    assert refusal is not None
+    assert refusal.error["error"]["code"] == "duplicate_keys"
+
+
+def test_names_of_ones_own_may_differ_in_case() -> None:
+    """What a tool or metadata calls its fields is the client's business."""
+    tool = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {"Type": {"type": "string"}, "Session": {}}}}
+    watch = guard(session=BRIEF)
+    assert refused(watch, "response.create", response={"metadata": {"Type": "a", "Role": "b"}}) is None
+    assert refused(guard(dollars=1), "session.update", session={"tools": [tool]}) is None
+
+
+@pytest.mark.parametrize("raw", [
+    '\ufeff{"type":"response.create"}', '{"type":"response.create","x":' + "[" * 100_000 + "]" * 100_000 + "}",
+])  # fmt: skip
+@pytest.mark.parametrize("policy", [{"session": BRIEF}, {"dollars": 1}, {"client_events": ["response.create"]}])
+def test_what_another_parser_might_read(raw: str, policy: dict[str, Any]) -> None:
+    """A byte order mark or more nesting than ours takes: not passed on where the frame may cost money or change what is fixed."""
+    assert guard(**policy).from_client(parse(raw)) is not None
+
+
+def test_sound_passes_quickly() -> None:
+    """Of a frame of sound all but the sound is checked, and it passes as the object it came as."""
+    watch = guard(session=BRIEF)
+    for fields in ('"type":"input_audio_buffer.append","audio":"QUJD"', '"audio":"QUJD","event_id":"e","type":"input_audio_buffer.append"'):
+        raw = "{" + fields + "}"
+        assert watch.from_client(parse(raw)) is None
 
 
 def test_the_model() -> None:
@@ -366,24 +422,3 @@ def test_a_minted_session_keeps_the_policy(fixed: dict[str, Any], asked: dict[st
     assert isinstance(minted, Refusal) == (watch.from_client(parse(frame("session.update", session=asked))) is not None)
     if not isinstance(minted, Refusal):
         assert all(at(minted, path) == at(fixed, path) for path in leaves(fixed))
-
-
-def test_time_runs_out() -> None:
-    """A session ends when its minutes are over, and not before."""
-    watch = guard(minutes=1.5)
-    assert watch.over(89.9) is None
-    end = watch.over(90)
-    assert end is not None
-    assert (end.code, end.message) == ("session_time_limit", "A session of this relay key lasts 1.5 minutes at most.")
-    assert guard().over(10**9) is None
-
-
-def test_money_runs_out() -> None:
-    """What was spent before counts; the response that passes the limit is the last."""
-    watch = Guard(Policy(dollars=1.0), spent=0.5)
-    watch.spend(0.4)
-    assert watch.over(0) is None
-    watch.spend(0.2)
-    end = watch.over(0)
-    assert end is not None
-    assert (end.code, end.message) == ("insufficient_quota", "This relay key may spend US$ 1, and has.")

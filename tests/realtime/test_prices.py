@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.prices import PRICES, cost, price_of
+from realtime.prices import PRICES, cost, is_priced, price_of
 from tests.realtime.frames import values
 
 
@@ -107,6 +107,22 @@ def test_what_is_paid_by_the_minute() -> None:
     assert cost("gpt-realtime-whisper", {"type": "duration", "seconds": 3}) == pytest.approx(0.017 / 20)
     assert cost("gpt-realtime-whisper", {"type": "duration", "seconds": "3"}) is None
     assert cost("whisper-1", {"type": "duration", "seconds": 3}) is None
+
+
+@pytest.mark.parametrize(("model", "told", "dollars"), [
+    ("gpt-live-transcribe", {"type": "duration", "seconds": 60}, 0.017),
+    ("gpt-transcribe", {"type": "duration", "seconds": 60}, 0.0045),
+    ("gpt-4o-transcribe", {"type": "tokens", "input_tokens": 10**6, "output_tokens": 0}, 2.5),
+    ("gpt-4o-transcribe", {"type": "tokens", "input_tokens": 0, "output_tokens": 10**6}, 10),
+    ("gpt-4o-mini-transcribe-2025-12-15", {"type": "tokens", "input_tokens": 10**6, "output_tokens": 10**6}, 6.25),
+    ("gpt-4o-transcribe-diarize", {"type": "tokens", "input_tokens": 1, "output_tokens": 1}, None),
+    ("gpt-4o-transcribe", {"type": "tokens", "input_tokens": "1", "output_tokens": 1}, None),
+    ("gpt-realtime", {"type": "tokens", "input_tokens": 1, "output_tokens": 1}, None),
+])  # fmt: skip
+def test_a_transcription(model: str, told: Any, dollars: float | None) -> None:
+    """By the minute or by tokens, as its model is paid."""
+    assert cost(model, told) == (None if dollars is None else pytest.approx(dollars))
+    assert is_priced(model) == (model != "gpt-4o-transcribe-diarize")
 
 
 def test_nothing_used_costs_nothing() -> None:

@@ -17,6 +17,7 @@ from realtime.limits import Limits
 from realtime.passage import Passage
 from realtime.policy import Guard, Policy
 from realtime.relaying import EARLY_LIMIT, RelayRunner
+from realtime.spending import Account, Spending
 from realtime.testing import RecordingTap, ScriptedUpstream
 from tests.waiting import PATIENCE
 
@@ -359,9 +360,10 @@ async def test_an_api_that_cannot_be_reached_is_told_to_the_client(failure: Exce
         await on.over()
         (error,) = on.program.events
         assert error["type"] == "error"
-        assert str(failure) in error["error"]["message"]
-        assert on.program.ended == (1011, str(failure))
-        assert on.close["by"] == "server"
+        said = str(failure).replace(failure.args[0], "The provider")  # whose address is for the console's page alone
+        assert error["error"]["message"] == said
+        assert on.program.ended == (1011, said)
+        assert (on.close["by"], on.close["reason"]) == ("server", str(failure))
 
 
 async def test_the_page_ends_it() -> None:
@@ -518,17 +520,17 @@ async def test_fixed_fields_are_set_first_and_cannot_be_read() -> None:
 
 async def test_money_that_is_spent_ends_the_session() -> None:
     """A key's dollars are counted by each response's usage; when they are gone, so is the session, and it says why."""
-    paid: list[float] = []
+    account = Account(0.0001)
     policy = Policy.read({"dollars": 0.0001})
     usage = {
         "total_tokens": 200, "input_tokens": 100, "output_tokens": 100,
         "input_token_details": {"text_tokens": 100, "audio_tokens": 0, "cached_tokens": 0},
         "output_token_details": {"text_tokens": 100, "audio_tokens": 0},
     }  # fmt: skip
-    async with stage(CREATED, passage=Passage(guard=Guard(policy)), paid=paid.append) as on:
+    async with stage(CREATED, passage=Passage(guard=Guard(policy)), spending=Spending(account)) as on:
         on.api.say({"type": "response.done", "response": {"id": "r", "status": "completed", "usage": usage}})
         await on.over()
-        assert paid == [pytest.approx((100 * 4 + 100 * 16) / 1e6)]
+        assert account.spent == pytest.approx((100 * 4 + 100 * 16) / 1e6)
         assert on.program.types == ["session.created", "response.done", "error"]
         assert on.program.events[-1]["error"]["code"] == "insufficient_quota"
 
@@ -629,3 +631,13 @@ async def test_a_client_that_leaves_during_the_handshake() -> None:
     assert not dialled
     assert [entry.type for entry in tap.entries] == ["meter", "close"]
     assert tap.entries[-1].data["by"] == "client"
+
+
+async def test_an_end_while_dialling_is_told() -> None:
+    """A session that is ended before the API has answered is ended for its client, too, in the same words."""
+    async with stage(dialled=False, passage=Passage(guard=Guard(Policy(dollars=1.0))), spending=Spending(Account(1.0, spent=2.0))) as on:
+        await on.over()
+        assert on.program.types == ["error"]
+        assert on.program.events[0]["error"]["code"] == "insufficient_quota"
+        assert isinstance(on.program.ended, tuple) and on.program.ended[0] == 1008
+    assert on.close["by"] == "console"

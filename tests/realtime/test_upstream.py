@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from http import HTTPStatus
 
 import pytest
@@ -13,7 +14,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from realtime.errors import HandshakeRefused, NotConnected, UnknownProvider, Unreachable
-from realtime.upstream import Provider, choose, dial, websocket_url
+from realtime.upstream import Passing, Provider, choose, dial, websocket_url
 from tests.waiting import PATIENCE
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
@@ -173,6 +174,26 @@ async def test_an_http_refusal_shows_status_and_body_without_keys() -> None:
     assert "Incorrect API key" in str(refused.value)
     assert "abcdef" not in str(refused.value)
     assert "api-version" not in str(refused.value)
+
+
+async def test_a_refusal_that_repeats_what_was_sent() -> None:
+    """Password, keys and parameters are masked in what a server says of them, as they were and as they were written."""
+    sent = ("us er", "pass%40word", "pass@word", "a/key+of=mine", "signature", "header-value", "a%2Fkey%2Bof%3Dmine")
+
+    def deny(connection: ServerConnection, request: Request) -> Response:
+        return connection.respond(HTTPStatus.BAD_REQUEST, f"{request.path} {request.headers} {' '.join(sent)} gpt-realtime")
+
+    async def never(connection: ServerConnection) -> None:
+        raise AssertionError("the handshake was refused")
+
+    async with api(never, process_request=deny) as provider:
+        url = provider.url.replace("://", "://us%20er:pass%40word@") + ("&" if "?" in provider.url else "?") + "sig=signature"
+        asked = replace(provider, url=url, key="a/key+of=mine", headers={"X-Mine": "header-value"})
+        with pytest.raises(HandshakeRefused) as refused:
+            await dial(asked, "gpt-realtime", passing=Passing(query=(("token", "client-token"), ("code", "client code"))))
+    for error in (str(refused.value), refused.value.body, refused.value.public):
+        assert not [part for part in (*sent, "client-token", "client code", "client+code") if part in error]
+    assert "gpt-realtime" in refused.value.body
 
 
 async def test_nobody_there_is_said_in_words() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.relay.stage import (
     dial,
     ended,
     facts,
+    fetch,
     got,
     log,
     notes,
@@ -339,6 +341,45 @@ async def test_keys_are_nowhere(relay: Console, api: Api) -> None:
         assert secret.encode() not in written
     for id_ in ids:
         assert "sk-hidden" not in json.dumps(await log(relay, id_))
+
+
+async def test_secrets_of_any_name(relay: Console, api: Api) -> None:
+    """Values of headers and parameters that nobody has listed stand in no row, no page, no file and no line of the terminal,
+    and a refusal that repeats them does not tell them; upstream they arrive."""
+    heads = {name: f"hidden-value-of-{name.lower()}" for name in ("X-Goog-Api-Key", "Ocp-Apim-Subscription-Key", "X-MS-Thing", "Anything")}
+    asked = {name: f"hidden-value-of-{name}" for name in ("key", "token", "access_token", "sig", "anything")}
+    path = "/v1/realtime?" + "&".join(f"{name}={value}" for name, value in {"model": "m-1", **asked}.items())
+    ids = []
+    async with dial(relay, path, additional_headers=heads) as program:
+        request = (await api.talk()).request
+        assert request is not None
+        assert request.path == path
+        ids.append(session_of(program))
+    api.refusal = refusal(403, "Forbidden", json.dumps({"error": {"message": f"No: {' '.join(asked.values())}"}}).encode())
+    async with dial(relay, path, additional_headers=heads) as program:
+        assert "hidden-value" not in str(await got(program))
+        assert "hidden-value" not in (await ended(program))[1]
+        ids.append(session_of(program))
+    for id_ in ids:
+        rows = await log(relay, id_)
+        assert "hidden-value" not in json.dumps(rows)
+        facts_of = next(row["data"] for row in rows if row.get("kind") == "client")
+        assert facts_of["query"]["model"] == "m-1"
+        assert set(facts_of["query"]) == {"model", *asked}
+        assert "hidden-value" not in (await fetch(relay, f"sessions/{id_}/")).text
+    written = b"".join(file.read_bytes() for file in relay.data_dir.rglob("*") if file.is_file()) + relay.log.read_bytes()
+    assert b"hidden-value" not in written
+
+
+async def test_the_address_of_an_api_that_is_not_there(relay: Console) -> None:
+    """A client is told that the provider could not be reached, not where it was looked for; the page says where."""
+    async with dial(relay, "/via/openai/v1/realtime?model=m") as program:
+        error = json.loads(await got(program))["error"]
+        _, reason = await ended(program)
+    close = (await log(relay, session_of(program)))[-1]
+    where = re.search(r"//([\d.]+):(\d+)/", close["reason"])
+    assert where is not None
+    assert not [part for part in where.groups() if part in error["message"] or part in reason]
 
 
 def relay_key(relay: Console, name: str, *options: str) -> str:

@@ -14,7 +14,8 @@ from console import origin
 from console.preparing import (
     CannotStart,
     assert_guarded,
-    hold_data_dir,
+    assert_limits,
+    hold_console,
     prepare_data_dir,
     prepare_database,
     prepare_static,
@@ -45,13 +46,14 @@ class Command(BaseCommand):
         try:
             port = as_port(options["port"])
             assert_guarded(host)
+            assert_limits()
             assert_free(host, port)
             prepare_data_dir()
             certificate = server_certificate(made_here=options["tls"])
             tls_port = as_port(settings.CONSOLE_TLS_PORT, "CONSOLE_TLS_PORT") if certificate else 0
             if certificate:
                 assert_free(host, tls_port, "CONSOLE_TLS_PORT")
-            self.lock = hold_data_dir()
+            self.lock = hold_console()
             prepare_database(migrate=not options["no_migrate"])
             prepare_static()
         except CannotStart as error:
@@ -85,6 +87,8 @@ class Command(BaseCommand):
         )
         try:
             server.run()
+        except CannotStart as error:
+            raise CommandError(str(error)) from None
         except OSError as error:
             raise CommandError(f"The console cannot listen on {host}:{port}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""``manage.py relay_key``: make a key for the relay, revoke one, list them."""
+"""``manage.py relay_key``: make a key for the relay, reset its account, revoke it, list them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ from realtime.errors import LocalError
 
 
 class Command(BaseCommand):
-    """Make, revoke and list the relay's keys."""
+    """Make, reset, revoke and list the relay's keys."""
 
-    help = "Make a key for the relay; it is shown once. With --revoke make it useless, with --list show what there is."
+    help = (
+        "Make a key for the relay; it is shown once. With --reset set what it has spent to zero, with --revoke make it useless, "
+        "with --list show what there is."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """A name, and what is to be done with it."""
         parser.add_argument("name", nargs="?", default="", help="the key's name, such as that of the app that uses it")
-        parser.add_argument("--provider", default="", help="where it leads; without, to the default provider")
+        parser.add_argument("--provider", default="", help="where it leads, and nowhere else; without, to the default provider")
         parser.add_argument("--policy", default="", help="what it allows: a JSON object, or a file that holds one")
+        parser.add_argument("--reset", action="store_true", help="set what the key of this name has spent to zero")
         parser.add_argument("--revoke", action="store_true", help="make the key of this name useless")
         parser.add_argument("--list", action="store_true", dest="listing", help="show all keys, without their text")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do one of the three; what cannot be done is said in a sentence."""
+        """Do one of the four; what cannot be done is said in a sentence."""
         try:
             self.act(**options)
         except LocalError as error:
@@ -39,16 +43,22 @@ class Command(BaseCommand):
             raise CommandError(f"The database cannot be used ({error}): start the console once, which prepares it.") from None
 
     def act(self, **options: Any) -> None:
-        """List, revoke or make."""
+        """List, revoke, reset or make."""
         name = options["name"].strip()
         if options["listing"]:
             self.tell_all()
             return
         if not name or len(name) > 80:
             raise CommandError("Give the key a name of at most 80 characters: manage.py relay_key NAME")
+        if options["revoke"] and options["reset"]:
+            raise CommandError("Either --revoke or --reset: a revoked key spends nothing more.")
         if options["revoke"]:
             relay_keys.revoke(name)
             self.stdout.write(f"“{name}” is revoked: whoever uses it is refused from now on, and sessions that run with it end.")
+            return
+        if options["reset"]:
+            relay_keys.reset(name)
+            self.stdout.write(f"“{name}” has spent US$ 0 from now on; a console that runs notices within seconds.")
             return
         provider = options["provider"]
         if provider and provider not in providers():

@@ -10,7 +10,8 @@ from django.core.management.base import CommandError
 from console.preparing import (
     CannotStart,
     assert_guarded,
-    hold_data_dir,
+    assert_limits,
+    hold_console,
     prepare_data_dir,
     prepare_database,
     prepare_static,
@@ -31,9 +32,10 @@ class Command(runserver.Command):
 
         try:
             assert_guarded(self.addr)
+            assert_limits()
             self.check(display_num_errors=True)
             prepare_data_dir()
-            self.lock = hold_data_dir()
+            self.lock = hold_console()
             prepare_database(migrate=True)
             prepare_static()
         except CannotStart as error:
@@ -43,7 +45,7 @@ class Command(runserver.Command):
             self.stdout.write(f"Realtime Console: http://{f'[{self.addr}]' if self._raw_ipv6 else self.addr}:{port}/")
             self.stdout.flush()
 
-        CompleteServer(
+        server = CompleteServer(
             self.get_application(options),
             host=self.addr,
             port=int(self.port),
@@ -52,4 +54,8 @@ class Command(runserver.Command):
             ready=ready,
             signal_handlers=not options["use_reloader"],
             action_logger=self.log_action,
-        ).run()
+        )
+        try:
+            server.run()
+        except CannotStart as error:
+            raise CommandError(str(error)) from None

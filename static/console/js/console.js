@@ -16,6 +16,8 @@ import "./event-json.js";
 import "./timeline.js";
 import "./panes.js";
 import "./keys.js";
+import "./log-import.js";
+import "./focus.js";
 import { notify } from "./notices.js";
 
 const RECONNECTS = [1006, 1011, 1012, 1013]; // close codes after which htmx's hx-ws connects again by itself

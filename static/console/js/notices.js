@@ -20,7 +20,8 @@ export function notify(text) {
 }
 
 function trim(list) {
-  while (list.children.length > MOST) list.firstElementChild.remove();
+  const sentences = list.querySelectorAll("li:not([data-work])");
+  for (const item of [...sentences].slice(0, Math.max(0, sentences.length - MOST))) item.remove();
 }
 
 document.addEventListener("click", ({ target }) => target.closest?.("[data-dismiss]")?.closest("li")?.remove());

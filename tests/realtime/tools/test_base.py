@@ -59,7 +59,7 @@ def test_no_arguments_are_an_empty_object(text: str) -> None:
     [
         ('{"lat": 1', "The arguments are not valid JSON: .* line 1 column 10"),
         ("[" * 100_000, "The arguments are not valid JSON: "),
-        ("1" * 5000, "The arguments are not valid JSON: "),
+        ("1" * 5000, "The arguments must be a JSON object."),
         ("[1]", "The arguments must be a JSON object."),
         ("null", "The arguments must be a JSON object."),
     ],
