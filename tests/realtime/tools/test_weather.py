@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -37,8 +37,10 @@ def http(body: bytes, status: str = "200 OK", length: int | None = None) -> byte
 async def service(answer: Answer | bytes) -> AsyncIterator[tuple[str, list[str]]]:
     """A weather service on a free port: its address, and the paths it was asked for."""
     asked: list[str] = []
+    writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         try:
             request = await reader.readuntil(b"\r\n\r\n")
             asked.append(request.split()[1].decode())
@@ -54,6 +56,11 @@ async def service(answer: Answer | bytes) -> AsyncIterator[tuple[str, list[str]]
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/forecast", asked
+    async with asyncio.timeout(PATIENCE):
+        for writer in writers:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()  # else the loop may end before the socket is closed
 
 
 async def ask(url: str, **arguments: Any) -> dict[str, Any]:
