@@ -41,11 +41,13 @@ def full(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def held_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Recording has been held up for long; said by the class, for a recorder that runs finds that nothing is."""
     sentence = "Recording is held up: the disk is full; free some space."
-    monkeypatch.setattr(recorder, "trouble", sentence)
-    monkeypatch.setattr(Recorder, "stopped", sentence)
+    with monkeypatch.context() as trouble:  # over before the stage stops its recorder
+        trouble.setattr(recorder, "trouble", sentence)
+        trouble.setattr(Recorder, "stopped", sentence)
+        yield
 
 
 async def handshake(path: str) -> tuple[int, dict[str, Any]]:
