@@ -23,9 +23,9 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from console.relays import HEED_EVERY
-from tests.clients.words import PATIENCE
 from tests.conftest import ROOT, Console, start_console
 from tests.relay.stage import HELLO, Api, dial, ended, got, joined, log, notes, session_of, until
+from tests.waiting import PATIENCE
 
 PRICE = 0.0016
 """US$ of each response of the API below."""

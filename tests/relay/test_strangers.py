@@ -7,9 +7,9 @@ import socket
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.clients.words import PATIENCE
 from tests.conftest import Console
 from tests.relay.stage import BOTH, ORIGIN, dial, port_of
+from tests.waiting import PATIENCE
 
 pytestmark = BOTH
 
