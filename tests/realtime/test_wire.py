@@ -121,6 +121,7 @@ async def test_what_is_said_after_the_goodbye_is_not_heard() -> None:
         (b"\x01\x01a\x81\x01b", 1002),  # begins anew in the middle
         (b"\x81\x7f" + (40_000_000).to_bytes(8, "big"), 1009),
     ],
+    ids=["masked", "reserved bit", "continuation of nothing", "begins in the middle", "too large"],
 )
 async def test_violations_are_refused(wrong: bytes, code: int) -> None:
     """What the protocol forbids is refused with its own code, after what came before it was heard."""
