@@ -239,7 +239,7 @@ def _unread(session_id: str, entry: engine.Entry, error: Exception) -> Made:
     """The same of an entry that could not be read: a row of its own with a mark, and the raw text."""
     frame = None
     if entry.event is not None:
-        frame = columns.split_frame(_masked_somehow(entry.event.raw), "")
+        frame = columns.split_frame(masking.mask_or_hide(entry.event.raw), "")
     fold = engine.Fold(entry.seq, entry.t_us, entry.t_us, entry.seq, size=entry.size)
     text = UNREAD_NOTE if entry.kind == "note" else ""
     row = [
@@ -248,14 +248,6 @@ def _unread(session_id: str, entry: engine.Entry, error: Exception) -> Made:
         entry.seq, 1, 0, 0.0, 0, 0,
     ]  # fmt: skip
     return row, frame, fold
-
-
-def _masked_somehow(raw: str) -> str:
-    """A frame's text masked; where even that fails, without what may hold a secret."""
-    try:
-        return _mask(raw)
-    except Exception:  # noqa: BLE001  (a key must not be stored for that)
-        return masking.MASK if masking.may_hold_secrets(raw) else raw
 
 
 def _changes(entry: engine.Entry, row: Row) -> dict[str, Any]:

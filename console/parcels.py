@@ -114,10 +114,13 @@ def _safe(session_id: str, entry: Entry) -> tuple[Travelling, bytes | None]:
         log.error("entry %d of session %s travels as raw text: %s", entry.seq, session_id, type(error).__name__)
     else:
         return travelling, None
-    frame = masking.mask(entry.event.raw, entry.event.type)[0].encode("utf-8", "surrogatepass") if entry.event is not None else None
-    bare = replace(entry, event=None, text=columns.text(entry.text), note=columns.text(entry.note), data={})
+    frame = None
+    if entry.event is not None:
+        frame = masking.mask_or_hide(entry.event.raw, entry.event.type).encode("utf-8", "surrogatepass")
+    said = columns.text(masking.mask_or_hide(entry.text))
+    bare = replace(entry, event=None, text=said, note=columns.text(entry.note), data={})
     try:
-        facts = json.dumps(entry.data, cls=DjangoJSONEncoder)
+        facts = masking.mask_or_hide(json.dumps(entry.data, cls=DjangoJSONEncoder))
         _encode(facts)
     except Exception as error:  # noqa: BLE001
         facts = json.dumps({UNSTORABLE: f"packing: {type(error).__name__}"})

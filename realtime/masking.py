@@ -50,6 +50,14 @@ def mask(raw: str, type_: str) -> tuple[str, bool]:
     return masked, masked != raw
 
 
+def mask_or_hide(raw: str, type_: str = "") -> str:
+    """Mask the secrets in a text. Never raises: where masking fails, the mask stands for a text that may hold a secret."""
+    try:
+        return mask(raw, type_)[0]
+    except Exception:  # noqa: BLE001  (a key must not be stored for that; the caller says that the frame could not be read)
+        return MASK if may_hold_secrets(raw) else raw
+
+
 def text(given: str) -> str:
     """A text with the keys in it masked."""
     return _KEY.sub(lambda found: hidden(found.group()), given)

@@ -22,7 +22,8 @@ from tests.waiting import PATIENCE
 
 SESSION = (
     "INSERT INTO console_session (id, label, source, provider, model, dialect, client, key_name, status, started_at, close_by, "
-    "close_reason, events, errors, last_seq, duration_us) VALUES (%s, '', 'console', '', '', 'ga', '', '', 'ready', %s, '', '', 0, 0, 0, 0)"
+    "close_reason, events, errors, last_seq, duration_us, pinned) "
+    "VALUES (%s, '', 'console', '', '', 'ga', '', '', 'ready', %s, '', '', 0, 0, 0, 0, false)"
 )
 ROWS = (
     "SELECT e.seq, e.kind, e.type, e.data, f.text, f.audio, f.at FROM console_entry e LEFT JOIN console_frame f "

@@ -396,7 +396,8 @@ class TestExact:
             *(f"events/{seq}/" for seq in range(1, 301, 7)),
         ):
             assert client.get(f"/sessions/{session_id}/{path}").status_code == 200, path
-        exported = b"".join(pieces(Session.objects.get(pk=session_id))).split(b"\n")
+        log = b"".join(pieces(Session.objects.get(pk=session_id)))
+        exported = log.split(b"\n")
         [imported] = importing.Importer(import_process.locks()).run([log]).sessions
         again = b"".join(pieces(Session.objects.get(pk=imported))).split(b"\n")
         assert again[1:] == exported[1:]
