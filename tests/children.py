@@ -34,6 +34,12 @@ _running: dict[int, subprocess.Popen[Any]] = {}
 _shared: set[int] = set()
 
 
+def heed_interrupts() -> None:
+    """Let children be interrupted: a shell that runs the suite in the background has SIGINT ignored, which is inherited."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def die_with_us(signum: int = signal.SIGKILL) -> Callable[[], None] | None:
     """Return a ``preexec_fn``: the kernel sends the child this signal when the thread that started it ends.
 
@@ -142,7 +148,8 @@ def _children_end_with_their_test(request: pytest.FixtureRequest) -> Iterator[No
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure() -> None:
-    """Give the run's children its mark; a worker of several keeps its run's."""
+    """Give the run's children its mark, and let them be interrupted; a worker of several keeps its run's mark."""
+    heed_interrupts()
     if "PYTEST_XDIST_WORKER" not in os.environ:
         outer = f"{os.environ[MARK]}/" if MARK in os.environ else ""
         os.environ[MARK] = f"{outer}{os.getpid()}"

@@ -19,6 +19,7 @@ from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from django.conf import settings
 
@@ -178,6 +179,11 @@ class Console:
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """Ask it to stop; returns its exit status. Raises AssertionError when it does not: it is killed then."""
         return children.stop(self.process, signum)
+
+
+def csrf_of(browser: httpx.Client | httpx.AsyncClient) -> str:
+    """Return the CSRF token a console has given this client; its cookie bears the installation's name."""
+    return next(value for name, value in browser.cookies.items() if name.startswith("console_csrf_"))
 
 
 def start_console(folder: Path, *arguments: str, program: Sequence[str] = ("manage.py",), **environment: str) -> Console:

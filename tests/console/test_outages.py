@@ -20,7 +20,7 @@ from console import live
 from console.asgi import application
 from console.models import Entry, Session
 from console.recorder import Recorder, recorder
-from tests.conftest import Console, start_console
+from tests.conftest import Console, csrf_of, start_console
 from tests.console.relayed_stage import program
 from tests.console.stage import HOST, HTMX, Stage, Story, flush
 from tests.waiting import PATIENCE, eventually, soon
@@ -199,12 +199,12 @@ async def test_it_recovers_by_itself(console: Console) -> None:
     """Another program holds the database: new sessions are refused and the health check says why; then all is stored."""
     async with httpx.AsyncClient(base_url=console.url, trust_env=False, timeout=PATIENCE) as page:
         await page.get("")
-        form = {"provider": "simulator", "csrfmiddlewaretoken": page.cookies["console_csrf"]}
+        form = {"provider": "simulator", "csrfmiddlewaretoken": csrf_of(page)}
         first = (await page.post("sessions/start", data=form)).headers["location"].strip("/")
         holder = sqlite3.connect(console.data_dir / "console.sqlite3", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         try:
-            send = {"event": '{"type":"while.held.up"}', "csrfmiddlewaretoken": page.cookies["console_csrf"]}
+            send = {"event": '{"type":"while.held.up"}', "csrfmiddlewaretoken": csrf_of(page)}
 
             async def sick() -> bool:
                 assert (await page.post(f"{first}/send", data=send)).status_code in (204, 422)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from console import locks, logfiles, recovering
+from console import import_process, importing, locks, logfiles, recovering
 from console.gathering import Packed
 from console.journal import Journal, read
 from console.locks import Refused, end_orphan, hold_as_writer
@@ -176,7 +176,8 @@ class TestAbandoned:
         story.received("session.created")
         session_id = story.store()
         recovering.close_abandoned()
-        again = logfiles.store(log_of(session_id))
+        [imported] = importing.Importer(import_process.locks()).run(log_of(session_id)).sessions
+        again = Session.objects.get(pk=imported)
         assert again.close_reason == Session.objects.get(pk=session_id).close_reason
         assert again.ended_at == Session.objects.get(pk=session_id).ended_at
 

@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from console import courier, gathering, writer, writer_process
+from console.gathering import Packed
 from console.models import Entry, Session
-from console.parcels import Late, Receipt, Told, packed, parcels, receipts, signed
+from console.parcels import LENGTH, Late, Receipt, Told, packed, parcels, receipts, signed
 from console.recorder import Recorder
 from console.reopening import reopened
 from console.writer import Turns, Writer
@@ -255,20 +256,8 @@ class TestAnother:
         """A parcel that no process can read, and the console cannot either, is given up at last, and the console goes on."""
         monkeypatch.setattr(courier, "AGAIN_MOST", 0.02)
         other = Story(status="ready")
-        desk.put_stored(*numbered(1))
-        launch, left = desk._launch, iter(range(courier.DEATHS - 1))
-
-        def doomed(again: bool, modest: bool) -> Any:
-            process = launch(again, modest)
-            if next(left, None) is not None:
-                process.kill()
-            return process
-
-        desk.recorder._courier.launch = doomed  # type: ignore[method-assign]
-        desk.started[-1].send_signal(signal.SIGSTOP)  # it stores no more
-        desk.put(*numbered(1))
-        until(lambda: desk.recorder._courier._sent)
-        desk.kill()
+        unreadable = bytearray(LENGTH.pack(1) + b"\xc1")  # no MessagePack begins with this byte
+        desk.recorder._courier.send(Packed([unreadable], {desk.session_id}, rows=1))
         assert desk.overflown.get(timeout=PATIENCE) == {desk.session_id}
         assert len(desk.started) in (courier.DEATHS, courier.DEATHS + 1)
         assert f"entries of {desk.session_id} could not be stored" in caplog.text

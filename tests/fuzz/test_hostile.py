@@ -20,7 +20,7 @@ from websockets.typing import Origin
 from console import columns
 from realtime import masking
 from realtime.events import parse
-from tests.conftest import Console, start_console
+from tests.conftest import Console, csrf_of, start_console
 from tests.fuzz import hostile
 from tests.postgres import Postgres
 from tests.relay.stage import CONSOLES_KEY, Api, dial, log, session_of, stored
@@ -156,7 +156,7 @@ async def say(connection: Any, frames: Sequence[str]) -> None:
 
 def token(page: httpx.AsyncClient) -> dict[str, str]:
     """What a form of the page's brings along."""
-    return {"csrfmiddlewaretoken": page.cookies["console_csrf"]}
+    return {"csrfmiddlewaretoken": csrf_of(page)}
 
 
 async def compose(page: httpx.AsyncClient, session_id: str, seed: int) -> None:

@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Opcode
 
-from tests.conftest import Console, start_console
+from tests.conftest import Console, csrf_of, start_console
 from tests.relay.conftest import start_uvicorn
 from tests.relay.stage import BOTH, CONSOLES_KEY, Api, dial, ended, got, joined, log, notes, port_of, session_of, until
 from tests.relay.wire import Tap, frames
@@ -271,6 +271,5 @@ async def disconnect(relay: Console, session_id: str) -> None:
     """What the page's button does."""
     async with httpx.AsyncClient(base_url=relay.url, trust_env=False) as client:
         await client.get(f"sessions/{session_id}/")
-        token = next(value for name, value in client.cookies.items() if name.startswith("console_csrf_"))
-        headers = {"X-CSRFToken": token, "HX-Request": "true"}
+        headers = {"X-CSRFToken": csrf_of(client), "HX-Request": "true"}
         (await client.post(f"sessions/{session_id}/disconnect", headers=headers)).raise_for_status()
