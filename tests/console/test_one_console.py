@@ -75,8 +75,8 @@ class TestSecondConsole:
         with psycopg.connect(host=postgres_url.partition("host=")[2], user="console", dbname=name, autocommit=True) as database:
             database.execute(
                 "INSERT INTO console_session (id, label, source, provider, model, dialect, client, key_name, status, started_at, "
-                "close_by, close_reason, events, errors, last_seq, duration_us) VALUES "
-                "('x', '', 'console', '', '', 'ga', '', '', 'ready', now(), '', '', 0, 0, 0, 0)"
+                "close_by, close_reason, events, errors, last_seq, duration_us, pinned) VALUES "
+                "('x', '', 'console', '', '', 'ga', '', '', 'ready', now(), '', '', 0, 0, 0, 0, false)"
             )
             try:
                 assert SENTENCE in refused(two, "--port", "0", DATABASE_URL=postgres_url)
@@ -120,8 +120,9 @@ class TestLocks:
             FileLock(tmp_path / "lock")
         first.close()
         FileLock(tmp_path / "lock").close()
-        with pytest.raises(OSError, match="No such file"):
-            FileLock(tmp_path / "nowhere" / "lock")
+        (tmp_path / "file").touch()
+        with pytest.raises(OSError, match="file"):
+            FileLock(tmp_path / "file" / "lock")
 
     @pytest.mark.django_db
     def test_an_advisory_lock(self, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
