@@ -93,7 +93,7 @@ def test_no_frame_breaks_a_session() -> None:
     assert grown(10_000, seed=1) < GROWTH
 
 
-@pytest.mark.bench
+@pytest.mark.long
 def test_no_frame_breaks_a_session_ever() -> None:
     """A hundred thousand frames, other ones."""
     growth = grown(100_000, seed=2)

@@ -1,23 +1,40 @@
-"""A thousand clients drawn by chance: whatever they do, the API's side keeps its order."""
+"""Clients drawn by chance: whatever they do, the API's side keeps its order."""
 
 from __future__ import annotations
 
+from typing import Any
 from unittest import mock
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from realtime.simulator import vad
 from tests.fuzz.clients import CLIENTS, Client, Step
 from tests.realtime.simulator.watch import watched
 
-CLIENTS_DRAWN = 1000
+FEW, MANY = 200, 1000
+"""Clients drawn: in every run, and in the long form."""
+RULES: dict[str, Any] = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
 SHOWN = 200  # characters of a frame
 
 
-@settings(max_examples=CLIENTS_DRAWN, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=FEW, **RULES)
 @given(drawn=CLIENTS)
 def test_order_is_kept_whatever_a_client_does(drawn: tuple[str, list[Step]]) -> None:
     """No sequence of client events, valid or not, makes the simulator break an order; in the end nothing hangs."""
+    keep_order(drawn)
+
+
+@pytest.mark.long
+@settings(max_examples=MANY, **RULES)
+@given(drawn=CLIENTS)
+def test_order_is_kept_whatever_many_clients_do(drawn: tuple[str, list[Step]]) -> None:
+    """The same with five times as many clients."""
+    keep_order(drawn)
+
+
+def keep_order(drawn: tuple[str, list[Step]]) -> None:
+    """Let a client do what was drawn, and see that the simulator keeps the order of its events."""
     model, steps = drawn
     client = None
     try:
