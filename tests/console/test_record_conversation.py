@@ -17,7 +17,7 @@ from realtime.simulator.server import SimulatorOptions, SimulatorServer
 from realtime.upstream import Provider
 
 SHORT, WHOLE = 0.75, 5.0
-"""Minutes of conversation, of the form for every run and of the long one; fed faster than real time: the simulator's ears count samples, not seconds."""
+"""Minutes of conversation, in every run and in the long form; fed faster than real time: the simulator counts samples, not seconds."""
 CHUNK = RATE // 50 * 2
 """Bytes of 20 ms."""
 VAD = {"turn_detection": {"type": "server_vad", "silence_duration_ms": 500}, "transcription": {"model": "gpt-4o-mini-transcribe"}}
