@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
@@ -16,13 +18,11 @@ from websockets.frames import Opcode
 from realtime.dialects import BetaClient, Translator
 from realtime.simulator.handshake import Accepted
 from realtime.simulator.line import Line
+from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.session import SimulatedSession
 from realtime.simulator.stage import Stage
 from realtime.simulator.wire import Abort, Frame, Freeze, Shut
 from realtime.simulator.work import Work
-
-if TYPE_CHECKING:
-    from realtime.simulator.server import SimulatorServer
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,42 @@ UNSENT_LIMIT = 4 * 1024 * 1024
 """Characters that may wait for a client that does not read; nothing more is taken from it before it does."""
 
 
+class ServerServices(Protocol):
+    """The part of the server that its connections use."""
+
+    @property
+    def options(self) -> SimulatorOptions:
+        """The options of all sessions."""
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """Returns unix seconds."""
+
+    @property
+    def frozen(self) -> set[asyncio.Transport]:
+        """Connections that a step or a fault keeps from reading."""
+
+    @property
+    def complaints(self) -> deque[str]:
+        """Deviations from the scenario, one sentence each."""
+
+    def staged(self, session: SimulatedSession, line: Line) -> SimulatedSession | Stage:
+        """Put the scenario in front of a new session, if it has one."""
+
+    def tell(self, direction: str, raw: str) -> None:
+        """Report one frame to the tap: direction ``sent`` (by the client) or ``received``, and its text."""
+
+    async def listen(self, session: SimulatedSession | Stage, raw: str) -> None:
+        """Give a session a frame in a thread; nobody else may touch the session meanwhile."""
+
+    async def do(self, work: Work) -> Any:
+        """Return the result of a piece of work, done in a thread. Raises OSError, RuntimeError or ValueError."""
+
+
 class Conversation:
     """One client's connection and its session."""
 
-    def __init__(self, server: SimulatorServer, connection: ServerConnection, accepted: Accepted) -> None:
+    def __init__(self, server: ServerServices, connection: ServerConnection, accepted: Accepted) -> None:
         self.server = server
         self.connection = connection
         self.drop = accepted.drop

@@ -11,16 +11,14 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from realtime.simulator import plans
 from realtime.simulator.items import Stored
 from realtime.simulator.outputs import Output
 from realtime.simulator.responses import Response
+from realtime.simulator.session_context import SessionContext
 from realtime.simulator.work import Script
-
-if TYPE_CHECKING:
-    from realtime.simulator.session import SimulatedSession
 
 LISTING = 0.08
 """Seconds a server takes to list its tools."""
@@ -108,8 +106,8 @@ Listed = dict[str, tuple[ServerTool, ...]]
 class Mcp:
     """The servers of one session."""
 
-    def __init__(self, session: SimulatedSession) -> None:
-        self.session = session
+    def __init__(self, context: SessionContext) -> None:
+        self.context = context
         self.listed: Listed = {}
         """Tools that may be used."""
         self._offered: set[str] = set()
@@ -122,17 +120,17 @@ class Mcp:
         for tool in tools:
             if tool.get("type") == "mcp" and _key(tool) not in self._offered:
                 self._offered.add(_key(tool))
-                self.session.scripts.begin(self._list(tool))
+                self.context.schedule(self._list(tool))
 
     def _list(self, tool: dict[str, Any]) -> Script:
-        session, items = self.session, self.session.items
+        context, items = self.context, self.context.items
         item: dict[str, Any] = {
-            "id": session.ids.make("mcpl"), "type": "mcp_list_tools", "server_label": tool["server_label"], "tools": [],
+            "id": context.ids.make("mcpl"), "type": "mcp_list_tools", "server_label": tool["server_label"], "tools": [],
         }  # fmt: skip
         stored = Stored(item)
         items.add(stored)
-        session.emit("conversation.item.added", previous_item_id=items.predecessor(item["id"]), item=item)
-        session.emit("mcp_list_tools.in_progress", item_id=item["id"])
+        context.emit("conversation.item.added", previous_item_id=items.predecessor(item["id"]), item=item)
+        context.emit("mcp_list_tools.in_progress", item_id=item["id"])
         yield LISTING
         found = SERVERS.get(str(tool.get("server_url")))
         if found is None:
@@ -143,23 +141,23 @@ class Mcp:
             if _key(tool) in self._offered:  # else it was taken away meanwhile
                 self.listed = {**self.listed, _key(tool): tools}
             item["tools"] = [each.listed() for each in tools]
-        session.emit(f"mcp_list_tools.{'failed' if found is None else 'completed'}", item_id=item["id"])
+        context.emit(f"mcp_list_tools.{'failed' if found is None else 'completed'}", item_id=item["id"])
         if items.get(item["id"]) is stored:
-            session.emit("conversation.item.done", previous_item_id=items.predecessor(item["id"]), item=item)
+            context.emit("conversation.item.done", previous_item_id=items.predecessor(item["id"]), item=item)
 
     # ── What the model does with them ──────────────────────────────────────────────────────────────────────────────
 
-    def plan(self, context: list[Stored], session: dict[str, Any], listed: Listed) -> plans.Plan | None:
+    def plan(self, input_: list[Stored], settings: dict[str, Any], listed: Listed) -> plans.Plan | None:
         """What a response says or calls because of these servers; None: nothing, they are not concerned.
 
         ``listed`` are the tools as the response found them when it was created; what is listed later it does not use.
         """
-        items = [stored.item for stored in context]
+        items = [stored.item for stored in input_]
         last = items[-1] if items else {}
         if last.get("type") == "mcp_call":
             return [plans.Say(_told(last))]
-        choice = session["tool_choice"]
-        offers = [tool for tool in session["tools"] if tool.get("type") == "mcp"]
+        choice = settings["tool_choice"]
+        offers = [tool for tool in settings["tools"] if tool.get("type") == "mcp"]
         if last.get("type") == "mcp_approval_response":
             asked = next((item for item in items if item.get("id") == last["approval_request_id"]), None)
             if asked is None or asked["type"] != "mcp_approval_request":
@@ -169,8 +167,8 @@ class Mcp:
             return [plans.CallServer(asked["server_label"], asked["name"], asked["arguments"], False, asked["id"])]
         if choice == "none" or last.get("role") != "user":
             return None
-        question = context[-1].text
-        any_server = choice == "required" and len(offers) == len(session["tools"])
+        question = input_[-1].text
+        any_server = choice == "required" and len(offers) == len(settings["tools"])
         for offer in offers:
             tools = listed.get(_key(offer), ())
             if isinstance(choice, dict):
@@ -188,9 +186,9 @@ class Mcp:
         """A response has ended: now the servers are called."""
         for output in response.outputs.calls:
             label, name = output.item["server_label"], output.item["name"]
-            offers = (tool for tool in response.session["tools"] if tool.get("server_label") == label)
+            offers = (tool for tool in response.settings["tools"] if tool.get("server_label") == label)
             tools = [tool for offer in offers for tool in self.listed.get(_key(offer), ()) if tool.name == name]
-            self.session.scripts.begin(self._run(response, output, tools))
+            self.context.schedule(self._run(response, output, tools))
 
     def _run(self, response: Response, output: Output, tools: list[ServerTool]) -> Script:
         yield CALLING
@@ -198,7 +196,7 @@ class Mcp:
             if not tools:
                 message = f"Unknown tool: {output.item['name']}"
                 raise ToolFailed({"type": "protocol_error", "code": -32602, "message": message})
-            answer = tools[0].run(_object(output.item["arguments"]), self.session.chance)
+            answer = tools[0].run(_object(output.item["arguments"]), self.context.ids.chance)
         except ToolFailed as failure:
             response.outputs.tell_called(output, {"error": failure.args[0]})
         else:

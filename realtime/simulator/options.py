@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
-if TYPE_CHECKING:
-    from realtime.simulator.scenario import Scenario
+
+class ScenarioOption(Protocol):
+    """A scenario as the options carry it, without its steps: a ``Scenario``."""
+
+    @property
+    def name(self) -> str:
+        """The name that the log gives it."""
+
+    @property
+    def sessions(self) -> int | None:
+        """Number of sessions that it is for, the first ones; None: all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +39,7 @@ class SimulatorOptions:
     """``off``: speech is never understood, only heard."""
     allow_beta: bool = False
     """Speak the beta with clients that ask for it, instead of refusing them, and let sessions be posted as the beta did."""
-    scenario: Scenario | None = None
+    scenario: ScenarioOption | None = None
     """What is said and when, instead of the brain or beside it."""
     faults: tuple[str, ...] = ()
     """What goes wrong, by names of ``faults.PRESETS``, each with its amount if that is not the usual one: ``jitter:500``."""

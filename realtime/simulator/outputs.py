@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import base64
 import copy
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from realtime.audio import duration_ms
 from realtime.pcm import from_pcm24
 from realtime.simulator import usage
-from realtime.simulator.config import Config
-from realtime.simulator.ids import Ids
-from realtime.simulator.items import Items, Stored
-
-if TYPE_CHECKING:
-    from realtime.simulator.playback import Playback
-
-
-class World(Protocol):
-    """What a response needs of its session."""
-
-    ids: Ids
-    items: Items
-    chance: random.Random
-    config: Config
-    playback: Playback | None
-
-    def emit(self, type_: str, **fields: Any) -> None:
-        """Send one event."""
+from realtime.simulator.items import Stored
+from realtime.simulator.playback import Playback
+from realtime.simulator.session_context import SessionContext
 
 
 @dataclass(slots=True)
@@ -52,9 +35,13 @@ class Output:
 class Outputs:
     """One response's items."""
 
-    def __init__(self, world: World, response_id: str, format_: str, apart: bool) -> None:
-        """``format_`` is that of the sound; ``apart`` writes nothing into the conversation."""
-        self.world = world
+    def __init__(
+        self, context: SessionContext, playback: Playback | None, response_id: str, format_: str, apart: bool
+    ) -> None:
+        """``format_`` is that of the sound; ``apart`` writes nothing into the conversation. With a ``playback`` the sound
+        travels beside the events."""
+        self.context = context
+        self.playback = playback
         self.response_id = response_id
         self.format = format_
         self.apart = apart
@@ -72,14 +59,14 @@ class Outputs:
 
     def open(self, item: dict[str, Any], part: str = "") -> Output:
         """An item begins; ``part`` is ``audio`` or ``text``, if it has content."""
-        output = Output({"id": self.world.ids.make("item"), **item}, len(self), part)
+        output = Output({"id": self.context.ids.make("item"), **item}, len(self), part)
         self._made.append(output)
-        self.world.emit("response.output_item.added", response_id=self.response_id, output_index=output.index, item=output.item)
+        self.context.emit("response.output_item.added", response_id=self.response_id, output_index=output.index, item=output.item)
         if not self.apart:
             output.stored = Stored(copy.deepcopy(output.item), generated=True)
-            self.world.items.add(output.stored)
-            before = self.world.items.predecessor(output.item["id"])
-            self.world.emit("conversation.item.added", previous_item_id=before, item=output.item)
+            self.context.items.add(output.stored)
+            before = self.context.items.predecessor(output.item["id"])
+            self.context.emit("conversation.item.added", previous_item_id=before, item=output.item)
         if part:
             self._emit_for(output, "response.content_part.added", content_index=0, part=_part(part, ""))
         return output
@@ -87,33 +74,33 @@ class Outputs:
     def write(self, output: Output, token: str) -> None:
         """A little more of what a message says, written or spoken."""
         type_ = "response.output_audio_transcript.delta" if output.part == "audio" else "response.output_text.delta"
-        self._emit_for(output, type_, content_index=0, delta=token, obfuscation=self.world.ids.padding(token))
+        self._emit_for(output, type_, content_index=0, delta=token, obfuscation=self.context.ids.padding(token))
         output.said += token
 
     def argue(self, output: Output, token: str) -> None:
         """A little more of a call's arguments."""
         call = {"call_id": output.item["call_id"]} if "call_id" in output.item else {}
-        padding = self.world.ids.padding(token)
+        padding = self.context.ids.padding(token)
         self._emit_for(output, f"response.{output.item['type']}_arguments.delta", **call, delta=token, obfuscation=padding)
         output.said += token
 
     def sound(self, output: Output, pcm: bytes) -> None:
         """A little more of its sound, PCM16 24 kHz."""
-        if self.world.playback is None:
+        if self.playback is None:
             sound = from_pcm24(pcm, self.format)
             delta = base64.b64encode(sound).decode()
             self._emit_for(output, "response.output_audio.delta", content_index=0, delta=delta)
         else:
-            self.world.playback.play(self.response_id, output.item["id"], pcm)
+            self.playback.play(self.response_id, output.item["id"], pcm)
         output.pcm += pcm
         if output.stored is not None:
             output.stored.audio_ms = duration_ms(output.pcm)
         self.deltas += 1
-        self.world.config.audio_spoken = True
+        self.context.config.audio_spoken = True
 
     def _emit_for(self, output: Output, type_: str, **fields: Any) -> None:
         ids = {"response_id": self.response_id, "item_id": output.item["id"], "output_index": output.index}
-        self.world.emit(type_, **ids, **fields)
+        self.context.emit(type_, **ids, **fields)
 
     def close(self, output: Output, status: str) -> None:
         """An item ends, in the API's fixed order of events; ``status`` is ``completed`` or ``incomplete``."""
@@ -136,33 +123,33 @@ class Outputs:
             return
         item["status"] = status
         self._tell_done(output)
-        self.world.emit("response.output_item.done", response_id=self.response_id, output_index=output.index, item=item)
+        self.context.emit("response.output_item.done", response_id=self.response_id, output_index=output.index, item=item)
 
     def _close_of_server(self, output: Output, status: str) -> None:
         """Items of MCP servers have no status. A call that was made ends in the conversation when the server has
         answered, after the response; one that was cut is never made."""
         item = output.item
         if item["type"] == "mcp_call" and status == "completed":
-            self.world.emit("response.mcp_call.in_progress", output_index=output.index, item_id=item["id"])
+            self.context.emit("response.mcp_call.in_progress", output_index=output.index, item_id=item["id"])
             self.calls.append(output)
         else:
             self._tell_done(output)
-        self.world.emit("response.output_item.done", response_id=self.response_id, output_index=output.index, item=item)
+        self.context.emit("response.output_item.done", response_id=self.response_id, output_index=output.index, item=item)
 
     def _tell_done(self, output: Output) -> None:
         """The item is complete in the conversation, too."""
         item, stored = output.item, output.stored
-        if stored is not None and self.world.items.get(item["id"]) is stored:  # the client may have deleted or replaced it
-            self.world.items.complete(stored, copy.deepcopy(item), bytes(output.pcm))
-            before = self.world.items.predecessor_when_done(item["id"])
-            self.world.emit("conversation.item.done", previous_item_id=before, item=item)
+        if stored is not None and self.context.items.get(item["id"]) is stored:  # the client may have deleted or replaced it
+            self.context.items.complete(stored, copy.deepcopy(item), bytes(output.pcm))
+            before = self.context.items.predecessor_when_done(item["id"])
+            self.context.emit("conversation.item.done", previous_item_id=before, item=item)
 
     def tell_called(self, output: Output, outcome: dict[str, Any]) -> None:
         """A server has answered a call, or failed to: ``outcome`` is the item's ``output`` or its ``error``."""
         output.item.update(outcome)
         self._tell_done(output)
         how = "failed" if outcome.get("error") else "completed"
-        self.world.emit(f"response.mcp_call.{how}", output_index=output.index, item_id=output.item["id"])
+        self.context.emit(f"response.mcp_call.{how}", output_index=output.index, item_id=output.item["id"])
 
     def tokens(self) -> list[dict[str, int]]:
         """What each item has cost so far."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from realtime.audio import duration_ms
-
-if TYPE_CHECKING:
-    from realtime.simulator.session import SimulatedSession
-    from realtime.simulator.work import Script
+from realtime.simulator.session_context import SessionContext
+from realtime.simulator.work import Script
 
 CLEARING = 0.05
 """Seconds until a buffer that was cleared is silent; the rest of the response's events come first, as recorded."""
@@ -29,14 +27,16 @@ class _Played:
 class Playback:
     """One session's output audio buffer."""
 
-    def __init__(self, session: SimulatedSession) -> None:
-        self.session = session
+    def __init__(self, context: SessionContext, clock: Callable[[], float]) -> None:
+        """``clock`` is monotonic, in seconds."""
+        self.context = context
+        self.clock = clock
         self._now: _Played | None = None
 
     def play(self, response_id: str, item_id: str, pcm: bytes) -> None:
         """Sound of an answer, PCM16 24 kHz, to be played after what is there already."""
         if self._now is None or self._now.response_id != response_id:
-            self._now = _Played(response_id, item_id, self.session.clock())
+            self._now = _Played(response_id, item_id, self.clock())
             self._tell("started", response_id)
         elif self._now.item_id != item_id:  # the response speaks in another item, when the one before has been played
             self._now.item_id, self._now.began, self._now.ms = item_id, self._now.began + self._now.ms / 1000, 0.0
@@ -45,17 +45,17 @@ class Playback:
     def ended(self, response_id: str) -> None:
         """A response has ended; when its sound has been played, that is told."""
         if self._now is not None and self._now.response_id == response_id:
-            self.session.scripts.begin(self._drain(self._now))
+            self.context.schedule(self._drain(self._now))
 
     def clear(self) -> None:
         """Stop playing: ``output_audio_buffer.clear``, or somebody speaks. The item keeps what was heard."""
         if self._now is not None:
             played, self._now = self._now, None
-            heard = min(played.ms, (self.session.clock() - played.began) * 1000)
-            self.session.scripts.begin(self._cleared(played, max(0, int(heard))))
+            heard = min(played.ms, (self.clock() - played.began) * 1000)
+            self.context.schedule(self._cleared(played, max(0, int(heard))))
 
     def _drain(self, played: _Played) -> Script:
-        yield max(CLEARING, played.began + played.ms / 1000 - self.session.clock())
+        yield max(CLEARING, played.began + played.ms / 1000 - self.clock())
         if self._now is played:
             self._now = None
             self._tell("stopped", played.response_id)
@@ -63,13 +63,13 @@ class Playback:
     def _cleared(self, played: _Played, heard_ms: int) -> Script:
         yield CLEARING
         self._tell("cleared", played.response_id)
-        stored = self.session.items.get(played.item_id)
+        stored = self.context.items.get(played.item_id)
         if stored is not None and heard_ms <= stored.audio_ms:
-            self.session.items.truncate(played.item_id, 0, heard_ms)
-            self.session.emit(
+            self.context.items.truncate(played.item_id, 0, heard_ms)
+            self.context.emit(
                 "conversation.item.truncated", item_id=played.item_id, content_index=0, audio_end_ms=heard_ms
             )
 
     def _tell(self, what: str, response_id: str) -> None:
-        event_id = "event_" + "".join(self.session.chance.choices(HEX, k=16))
-        self.session.emit(f"output_audio_buffer.{what}", event_id=event_id, response_id=response_id)
+        event_id = "event_" + "".join(self.context.ids.chance.choices(HEX, k=16))
+        self.context.emit(f"output_audio_buffer.{what}", event_id=event_id, response_id=response_id)

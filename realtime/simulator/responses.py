@@ -11,7 +11,9 @@ from realtime.audio import duration_ms
 from realtime.simulator import plans, usage
 from realtime.simulator.config import reasons
 from realtime.simulator.items import Stored
-from realtime.simulator.outputs import Output, Outputs, World
+from realtime.simulator.outputs import Output, Outputs
+from realtime.simulator.playback import Playback
+from realtime.simulator.session_context import SessionContext
 from realtime.simulator.window import fixed_tokens
 from realtime.simulator.work import Script, Speak
 
@@ -36,25 +38,26 @@ class Response:
 
     def __init__(
         self,
-        world: World,
-        session: dict[str, Any],
-        context: list[Stored],
+        context: SessionContext,
+        settings: dict[str, Any],
+        input_: list[Stored],
         conversation_id: str | None,
         metadata: dict[str, str] | None = None,
+        playback: Playback | None = None,
     ) -> None:
-        """``session`` is the settings as this response sees them, ``context`` what it reads; without a
+        """``settings`` are the session's with the response's own on top; ``input_`` are the items it reads. Without a
         ``conversation_id`` it is out of band and writes nothing into the conversation."""
-        self.world = world
         self.context = context
-        self.session = session
-        self.id = world.ids.make("resp")
+        self.input = input_
+        self.settings = settings
+        self.id = context.ids.make("resp")
         self.conversation_id = conversation_id
         self.metadata = metadata
-        self.outputs = Outputs(world, self.id, session["audio"]["output"]["format"]["type"], apart=not conversation_id)
+        self.outputs = Outputs(context, playback, self.id, settings["audio"]["output"]["format"]["type"], apart=not conversation_id)
         self.done = False
         self.cost_nothing = False
         """It failed before the model ran."""
-        self.audio = session["output_modalities"] == ["audio"]
+        self.audio = settings["output_modalities"] == ["audio"]
         self.thought = 0
         """Tokens of reasoning."""
 
@@ -83,7 +86,7 @@ class Response:
 
     def _say(self, step: plans.Say, latency: float, pace: float) -> Script:
         item: dict[str, Any] = {"type": "message", "status": "in_progress", "role": "assistant", "content": []}
-        if reasons(self.session["model"]):
+        if reasons(self.settings["model"]):
             item["phase"] = step.phase
         output = self.outputs.open(item, "audio" if self.audio else "text")
         for sentence in sentences(step.text):
@@ -99,7 +102,7 @@ class Response:
                 for token in tokens[:AHEAD]:
                     self.outputs.write(output, token)
                 tokens = tokens[AHEAD:]
-            speaker = self.session["audio"]["output"]
+            speaker = self.settings["audio"]["output"]
             pcm = yield Speak(sentence, speaker["voice"], speaker["speed"])
             yield from self._stream(output, pcm, tokens, pace)
             if self._over_limit():
@@ -124,17 +127,17 @@ class Response:
             self.outputs.write(output, token)
 
     def _call(self, step: plans.CallTool | plans.CallServer) -> Script:
-        if reasons(self.session["model"]):  # they think before they act; how long is unconfirmed
-            self.thought = THOUGHT[self.session.get("reasoning", {}).get("effort", "low")]
+        if reasons(self.settings["model"]):  # they think before they act; how long is unconfirmed
+            self.thought = THOUGHT[self.settings.get("reasoning", {}).get("effort", "low")]
         item: dict[str, Any]
         if isinstance(step, plans.CallServer):
             item = {
-                "id": self.world.ids.make("mcp"), "type": "mcp_call", "server_label": step.server_label, "name": step.name,
+                "id": self.context.ids.make("mcp"), "type": "mcp_call", "server_label": step.server_label, "name": step.name,
                 "arguments": "", "approval_request_id": step.approval_request_id, "output": None, "error": None,
             }  # fmt: skip
         else:
             item = {
-                "type": "function_call", "status": "in_progress", "name": step.name, "call_id": self.world.ids.call(),
+                "type": "function_call", "status": "in_progress", "name": step.name, "call_id": self.context.ids.call(),
                 "arguments": "",
             }  # fmt: skip
         output = self.outputs.open(item)
@@ -145,7 +148,7 @@ class Response:
     def _ask(self, step: plans.CallServer) -> None:
         """Ask whether a tool of a server may be called: an item that is complete at once."""
         item = {
-            "id": self.world.ids.make("mcpr"), "type": "mcp_approval_request", "server_label": step.server_label,
+            "id": self.context.ids.make("mcpr"), "type": "mcp_approval_request", "server_label": step.server_label,
             "name": step.name, "arguments": step.arguments,
         }  # fmt: skip
         self.outputs.open(item).said = step.arguments
@@ -154,7 +157,7 @@ class Response:
 
     def created(self) -> None:
         """Announce the response."""
-        self.world.emit("response.created", response=self.as_object("in_progress", None, None))
+        self.context.emit("response.created", response=self.as_object("in_progress", None, None))
 
     # ── The end ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -168,11 +171,11 @@ class Response:
             self.outputs.close(output, "completed" if whole else "incomplete")
         self.cost_nothing = status == "failed" and not self.outputs
         used = None if self.cost_nothing else self._usage()
-        self.world.emit("response.done", response=self.as_object(status, details, used))
+        self.context.emit("response.done", response=self.as_object(status, details, used))
 
     def as_object(self, status: str, details: dict[str, Any] | None, used: dict[str, Any] | None) -> dict[str, Any]:
         """The ``response`` object, its keys in the order of the wire."""
-        output = self.session["audio"]["output"]
+        output = self.settings["audio"]["output"]
         return {
             "object": "realtime.response",
             "id": self.id,
@@ -180,27 +183,27 @@ class Response:
             "status_details": details,
             "output": [output.item for output in self.outputs] if status != "in_progress" else [],
             "conversation_id": self.conversation_id,
-            "output_modalities": self.session["output_modalities"],
-            "max_output_tokens": self.session["max_output_tokens"],
+            "output_modalities": self.settings["output_modalities"],
+            "max_output_tokens": self.settings["max_output_tokens"],
             "audio": {"output": {"format": output["format"], "voice": output["voice"]}},
             "usage": used,
             "metadata": self.metadata,
         }
 
     def _usage(self) -> dict[str, Any]:
-        instructions, read_with = fixed_tokens(self.session), self.world.items.read_with
-        beginning = hash((self.session["instructions"], str(self.session["tools"])))
-        known = itertools.takewhile(lambda stored: stored.cached, self.context)
+        instructions, read_with = fixed_tokens(self.settings), self.context.items.read_with
+        beginning = hash((self.settings["instructions"], str(self.settings["tools"])))
+        known = itertools.takewhile(lambda stored: stored.cached, self.input)
         cached = instructions + sum(sum(stored.tokens.values()) for stored in known) if beginning in read_with else 0
         if beginning not in read_with:
             read_with.append(beginning)
-        for stored in self.context:
+        for stored in self.input:
             stored.cached = True
-        read = [stored.tokens for stored in self.context]
+        read = [stored.tokens for stored in self.input]
         return usage.response_usage(read, instructions, self.outputs.tokens(), cached, self.thought)
 
     def _over_limit(self) -> bool:
-        limit = self.session["max_output_tokens"]
+        limit = self.settings["max_output_tokens"]
         made = ((each["text"] + each["audio"]) for each in self.outputs.tokens())
         return limit != "inf" and int(limit) <= self.thought + sum(made)
 

@@ -59,7 +59,8 @@ class SimulatorServer:
         self, host: str = "127.0.0.1", port: int = 8765, options: SimulatorOptions | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
-        """``port`` 0 takes a free one; ``now`` gives unix seconds. Raises FaultError."""
+        """``port`` 0 takes a free one; ``now`` gives unix seconds. Raises FaultError, and TypeError if
+        ``options.scenario`` is no Scenario."""
         self.host = host
         self.port = port
         self.options = options or SimulatorOptions()
@@ -74,6 +75,10 @@ class SimulatorServer:
         self._let_in = 0
         self._begun = 0
         Line(self.options.faults)
+        if self.options.scenario is not None and not isinstance(self.options.scenario, Scenario):
+            given = self.options.scenario
+            raise TypeError(f"options.scenario must be a Scenario, not {given!r}: realtime.simulator.scenario_files.load reads a file")
+        self._scenario = self.options.scenario
         self._server: Server | None = None
         self._workers: ThreadPoolExecutor | None = None
         self._ears: ThreadPoolExecutor | None = None
@@ -160,7 +165,7 @@ class SimulatorServer:
     def staged(self, session: SimulatedSession, line: Line) -> SimulatedSession | Stage:
         """A new session, with whoever has a say in it."""
         self._begun += 1
-        scenario = self.options.scenario
+        scenario = self._scenario
         if scenario is not None and scenario.sessions is not None and self._begun > scenario.sessions:
             scenario = None
         if scenario is None and not self.options.faults:

@@ -6,25 +6,36 @@ import base64
 import json
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from realtime.audio import duration_ms
-from realtime.simulator import drafts
-from realtime.simulator.answering import Answering
+from realtime.simulator.answering import Answering, ResponseCreated, ResponseEnded
+from realtime.simulator.buffer import SpeechStarted, SpeechStopped
+from realtime.simulator.client_items import stored_item
 from realtime.simulator.config import Config
 from realtime.simulator.hearing import Hearing
+from realtime.simulator.idle_timer import IdleTimeout, IdleTimer
 from realtime.simulator.ids import Ids
-from realtime.simulator.items import Items, Stored
+from realtime.simulator.items import Items
 from realtime.simulator.mcp import Mcp
 from realtime.simulator.options import SimulatorOptions
+from realtime.simulator.planner import Planner
 from realtime.simulator.playback import Playback
+from realtime.simulator.rate_limits import RateLimits
 from realtime.simulator.reading import read
 from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, too_long, unknown_parameter, wrong_type
 from realtime.simulator.scripts import Scripts
+from realtime.simulator.session_context import SessionContext
 from realtime.simulator.work import Script, Work, WorkFailed
 
 LONGEST_EVENT_ID = 512
 """Characters of a client's ``event_id``."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsUpdated:
+    """A ``session.update`` is in force."""
 
 
 class SimulatedSession:
@@ -53,12 +64,16 @@ class SimulatedSession:
         self.conversation_id = self.ids.make("conv")
         self.items = Items()
         self.scripts = Scripts(clock, lambda: self.close is not None)
-        self.hearing = Hearing(self)
-        self.answering = Answering(self)
-        self.playback = Playback(self) if media == "webrtc" else None
-        self.mcp = Mcp(self)
-        self.staged = False
-        """Whether somebody else is asked first what a response says: then look at ``thoughts_to_have``, too."""
+        self.context = SessionContext(self.ids, self.items, self.config, self.emit, self.scripts.begin)
+        self.hearing = Hearing(self.context, self._react)
+        self.idle_timer = IdleTimer(self.context, self.hearing.buffer, self._react)
+        self.playback = Playback(self.context, clock) if media == "webrtc" else None
+        self.mcp = Mcp(self.context)
+        self.rate_limits = RateLimits(self.context)
+        self.answering = Answering(
+            self.context, self.scripts, Planner(self.context, self.mcp, now), options, self.conversation_id, self.playback,
+            self._react,
+        )  # fmt: skip
         self.close: tuple[int, str] | None = None
         """Set when the session is over: close code and reason."""
         self.unsent = 0
@@ -112,7 +127,7 @@ class SimulatedSession:
 
     # ── Out ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def emit(self, type_: str, **fields: Any) -> None:
+    def emit(self, type_: str, /, **fields: Any) -> None:
         """Send one event."""
         event = {"type": type_, "event_id": self.ids.make("event"), **fields}
         self._out.append(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
@@ -146,35 +161,66 @@ class SimulatedSession:
 
     def _session_update(self, data: dict[str, Any]) -> None:
         self.config.update(data.get("session"))
+        self._react(SettingsUpdated())
+
+    # ── What one part does because of another: the table _REACTIONS lists when ──────────────────────────────────────
+
+    def _react(self, event: Any) -> None:
+        for reaction in _REACTIONS[type(event)]:
+            reaction(self, event)
+
+    def _stop_idle_timer(self, event: SpeechStarted | ResponseCreated) -> None:
+        self.idle_timer.stop()
+
+    def _interrupt(self, event: SpeechStarted) -> None:
+        """Speech cancels the answer if ``interrupt_response`` is set, also an answer that is only being played."""
+        if (self.config.detection or {}).get("interrupt_response"):
+            if self.playback is not None:
+                self.playback.clear()
+            self.answering.interrupt()
+
+    def _commit_silence(self, event: IdleTimeout) -> None:
+        self.hearing.commit_speech(event.item_id, event.silence)
+
+    def _respond(self, event: SpeechStopped | IdleTimeout) -> None:
+        if (self.config.detection or {}).get("create_response"):
+            self.answering.answer_if_free()
+
+    def _start_idle_timer(self, event: ResponseEnded) -> None:
+        if event.response.conversation_id is not None:  # an out-of-band response is not an answer to the user
+            self.idle_timer.start(sum(duration_ms(output.pcm) for output in event.response.outputs))
+
+    def _report_rate_limits(self, event: ResponseEnded) -> None:
+        self.rate_limits.report(event.response)
+
+    def _call_servers(self, event: ResponseEnded) -> None:
+        self.mcp.call(event.response)
+
+    def _end_playback(self, event: ResponseEnded) -> None:
+        if self.playback is not None:
+            self.playback.ended(event.response.id)
+
+    def _listen(self, event: SettingsUpdated) -> None:
         self.hearing.buffer.listen(self.config.detection)
+
+    def _announce_settings(self, event: SettingsUpdated) -> None:
         self.emit("session.updated", session=self.config.session)
+
+    def _list_servers(self, event: SettingsUpdated) -> None:
         self.mcp.offer(self.config.session.get("tools") or [])
 
     # ── Items ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _item_create(self, data: dict[str, Any]) -> None:
-        stored = self.stored(data.get("item"), "item")
+        stored = stored_item(self.context, data.get("item"), "item")
         if (previous := data.get("previous_item_id")) is not None:
             expect("previous_item_id", previous, "a string")
         answered = stored.item.get("call_id") if stored.item["type"] == "function_call_output" else None
         # A scenario may have told of calls that the conversation does not hold.
-        if answered is not None and not self.staged and not self.items.holds_call(answered):
+        if answered is not None and not self.answering.staged and not self.items.holds_call(answered):
             raise Refusal("invalid_tool_call_id", f"Tool call ID '{answered}' not found in conversation.")
         self.items.add(stored, previous)
-        self.tell_added(stored)
-
-    def stored(self, given: Any, path: str) -> Stored:
-        """A client's item in the form in which the API keeps and tells it. Raises Refusal."""
-        item, audio = drafts.checked(given, path)
-        pcm = b"".join(self.hearing.decoded(sound, here) for here, sound in audio.items())
-        return Stored(drafts.completed(item, self.ids), audio=pcm, audio_ms=duration_ms(pcm))
-
-    def tell_added(self, stored: Stored) -> None:
-        """An item that is complete at once has entered the conversation."""
-        item_id = stored.item["id"]
-        before = self.items.predecessor(item_id)
-        self.emit("conversation.item.added", previous_item_id=before, item=stored.item)
-        self.emit("conversation.item.done", previous_item_id=before, item=stored.item)
+        self.context.announce(stored)
 
     def _item_retrieve(self, data: dict[str, Any]) -> None:
         item_id = _id(data)
@@ -258,3 +304,12 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "response.create": ("response",),
     "response.cancel": ("response_id",),
 }
+_REACTIONS: dict[type, tuple[Callable[[SimulatedSession, Any], None], ...]] = {
+    SpeechStarted: (_S._stop_idle_timer, _S._interrupt),
+    SpeechStopped: (_S._respond,),
+    IdleTimeout: (_S._commit_silence, _S._respond),
+    ResponseCreated: (_S._stop_idle_timer,),
+    ResponseEnded: (_S._start_idle_timer, _S._report_rate_limits, _S._call_servers, _S._end_playback),
+    SettingsUpdated: (_S._listen, _S._announce_settings, _S._list_servers),
+}
+"""Everything that one part of a session does because of another, in this order."""

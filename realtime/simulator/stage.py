@@ -52,7 +52,7 @@ class Stage:
         """What could not be done, each with its step."""
         self.over = False
         """The connection was ended by a step: nothing follows."""
-        session.staged = True
+        session.answering.staged = True
         self._cursor = Cursor(scenario.steps)
         self._resume_at: float | None = None
         self._out: list[Frame] = []

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from realtime.simulator import usage
+from realtime.simulator.buffer import InputBuffer
 from realtime.simulator.config import LOGPROBS, STREAMING_MODELS
 from realtime.simulator.items import Stored
-from realtime.simulator.work import Hear, Script, WorkFailed
-
-if TYPE_CHECKING:
-    from realtime.simulator.session import SimulatedSession
+from realtime.simulator.session_context import SessionContext
+from realtime.simulator.work import Hear, Script, WorkFailed, words
 
 EVENT = "conversation.item.input_audio_transcription"
 DIARIZING_MODEL = "gpt-4o-transcribe-diarize"
@@ -42,29 +41,30 @@ class _Turn:
 class Transcribing:
     """One session's pen."""
 
-    def __init__(self, session: SimulatedSession) -> None:
-        self.session = session
+    def __init__(self, context: SessionContext, buffer: InputBuffer) -> None:
+        self.context = context
+        self.buffer = buffer
         self._turns: dict[str, _Turn] = {}
 
     @property
     def setting(self) -> dict[str, Any] | None:
         """``audio.input.transcription`` in force; None when nothing is to be written down."""
-        found: dict[str, Any] | None = self.session.config.session["audio"]["input"]["transcription"]
+        found: dict[str, Any] | None = self.context.config.session["audio"]["input"]["transcription"]
         return found
 
     def follow(self) -> None:
         """New sound has come: with a streaming model, write down what is certain by now."""
-        setting, buffer = self.setting, self.session.hearing.buffer
+        setting, buffer = self.setting, self.buffer
         if setting is None or setting["model"] not in STREAMING_MODELS or buffer.spoken_ms > LONGEST_MS:
             return
         step = LOOK_MS[setting.get("delay") or "medium"]
         turn = self._turns.get(buffer.item_id) if buffer.item_id else None
         if buffer.spoken_ms < step or (turn and (turn.looking or buffer.spoken_ms - turn.heard_ms < step)):
             return
-        item_id = buffer.reserve(lambda: self.session.ids.make("item"))
+        item_id = buffer.reserve(lambda: self.context.ids.make("item"))
         turn = self._turns.setdefault(item_id, _Turn())
         turn.looking, turn.heard_ms = True, buffer.spoken_ms
-        self.session.scripts.begin(self._look(item_id, turn, buffer.spoken()))
+        self.context.schedule(self._look(item_id, turn, buffer.spoken()))
 
     def forget(self) -> None:
         """The buffer was cleared: what was being said will not be written down."""
@@ -74,7 +74,7 @@ class Transcribing:
         """A turn has become an item: write it down, if that was asked for."""
         turn = self._turns.pop(stored.item["id"], None) or _Turn()
         if self.setting is not None:
-            self.session.scripts.begin(self._write(stored, self.setting, turn))
+            self.context.schedule(self._write(stored, self.setting, turn))
 
     def _look(self, item_id: str, turn: _Turn, pcm: bytes) -> Script:
         """Hear what was said so far; what two looks agree on is told."""
@@ -85,9 +85,9 @@ class Transcribing:
         turn.looking = False
         if self._turns.get(item_id) is not turn:
             return
-        words = [] if text.startswith("(") else text.rstrip(".?!").split()
-        agreed = _common(words, turn.last)
-        turn.last = words
+        said = [] if text.startswith("(") else text.rstrip(".?!").split()
+        agreed = _common(said, turn.last)
+        turn.last = said
         if agreed[: len(turn.sent)] != turn.sent or self.setting is None:
             return
         for word in agreed[len(turn.sent) :]:
@@ -96,17 +96,17 @@ class Transcribing:
 
     def _write(self, stored: Stored, setting: dict[str, Any], turn: _Turn) -> Script:
         """Write down what the user said; it runs beside the response and may end after it."""
-        session, model, sent = self.session, setting["model"], " ".join(turn.sent)
+        context, model, sent = self.context, setting["model"], " ".join(turn.sent)
         ids = {"item_id": stored.item["id"], "content_index": 0}
         yield 0.05
         try:
             if PLEASE_FAIL in str(setting.get("prompt") or "").lower():
                 raise _Unintelligible
-            text = _continued(sent, (yield from session.hearing.words(stored)))
+            text = _continued(sent, (yield from words(stored)))
         except WorkFailed as failure:
             message = f"Input transcription failed for item '{stored.item['id']}'."
             error = {"type": "server_error", "code": None, "message": message, "param": None}
-            session.emit(f"{EVENT}.failed", **ids, error=failure.error() if isinstance(failure, _Unintelligible) else error)
+            context.emit(f"{EVENT}.failed", **ids, error=failure.error() if isinstance(failure, _Unintelligible) else error)
             return
         rest = text[len(sent) :]
         if rest and not sent and _leads_with_space(model):
@@ -116,23 +116,23 @@ class Transcribing:
             self._delta(stored.item["id"], turn, token)
         if model == DIARIZING_MODEL:
             for segment in _segments(text, stored.audio_ms / 1000):
-                session.emit(f"{EVENT}.segment", **ids, **segment, id=f"seg_{session.ids.random(21)}")
+                context.emit(f"{EVENT}.segment", **ids, **segment, id=f"seg_{context.ids.random(21)}")
         extra = {"logprobs": turn.logprobs} if self._tells_logprobs else {}
         used = usage.transcription_usage(model, stored.audio_ms, text)
-        session.emit(f"{EVENT}.completed", **ids, transcript=text, usage=used, **extra)
+        context.emit(f"{EVENT}.completed", **ids, transcript=text, usage=used, **extra)
 
     @property
     def _tells_logprobs(self) -> bool:
-        return LOGPROBS in (self.session.config.session["include"] or [])
+        return LOGPROBS in (self.context.config.session["include"] or [])
 
     def _delta(self, item_id: str, turn: _Turn, delta: str) -> None:
         extra = {}
         if self._tells_logprobs:
-            certainty = -round(self.session.chance.random() / 4, 4)
+            certainty = -round(self.context.ids.chance.random() / 4, 4)
             extra["logprobs"] = [{"token": delta, "logprob": certainty, "bytes": list(delta.encode())}]
             turn.logprobs += extra["logprobs"]
-        padding = self.session.ids.padding(delta)
-        self.session.emit(f"{EVENT}.delta", item_id=item_id, content_index=0, delta=delta, **extra, obfuscation=padding)
+        padding = self.context.ids.padding(delta)
+        self.context.emit(f"{EVENT}.delta", item_id=item_id, content_index=0, delta=delta, **extra, obfuscation=padding)
 
 
 class _Unintelligible(WorkFailed):

@@ -6,6 +6,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
+from realtime.simulator.items import Stored
+
 
 @dataclass(frozen=True, slots=True)
 class Speak:
@@ -45,3 +47,10 @@ class WorkFailed(Exception):
 
 Script = Generator["float | Speak | Hear | Think", Any, None]
 """Yields seconds to wait, or work whose result it is then sent."""
+
+
+def words(stored: Stored) -> Generator[float | Speak | Hear, Any, str]:
+    """Return the words of an item's speech; only the first call asks the speech recognition. Raises WorkFailed."""
+    if stored.heard is None:
+        stored.heard = str((yield Hear(stored.item["id"], stored.audio)))
+    return stored.heard

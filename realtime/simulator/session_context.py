@@ -1,0 +1,38 @@
+"""SessionContext: the part of a session that its parts share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from realtime.simulator.config import Config
+from realtime.simulator.ids import Ids
+from realtime.simulator.items import Items, Stored
+from realtime.simulator.work import Script
+
+
+class Emit(Protocol):
+    """Sends one event to the client."""
+
+    def __call__(self, type_: str, /, **fields: Any) -> None:
+        """Queue an event of this type with these fields, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext:
+    """The state and the two functions that every part of a session receives. No part receives the session itself."""
+
+    ids: Ids
+    items: Items
+    config: Config
+    emit: Emit
+    schedule: Callable[[Script], None]
+    """Runs a script beside the others."""
+
+    def announce(self, stored: Stored) -> None:
+        """Send ``added`` and ``done`` for an item that is complete when it enters the conversation."""
+        item_id = stored.item["id"]
+        before = self.items.predecessor(item_id)
+        self.emit("conversation.item.added", previous_item_id=before, item=stored.item)
+        self.emit("conversation.item.done", previous_item_id=before, item=stored.item)
