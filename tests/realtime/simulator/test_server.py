@@ -326,5 +326,5 @@ async def test_the_makers_own_client_of_the_beta(lenient: SimulatorServer) -> No
 
 def test_a_scenario_that_is_none_is_refused_at_once() -> None:
     """A server whose ``options.scenario`` is a file's name says what it must be, before any client comes."""
-    with pytest.raises(TypeError, match="must be a Scenario, not 'weather.yaml'"):
+    with pytest.raises(TypeError, match="must be a Scenario"):
         SimulatorServer(port=0, options=replace(QUICK, scenario="weather.yaml"))  # type: ignore[arg-type]
