@@ -9,13 +9,13 @@ from typing import Any
 from realtime.simulator import failing
 from realtime.simulator.client_items import stored_item
 from realtime.simulator.items import Stored
-from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.planner import Planner
 from realtime.simulator.playback import Playback
 from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, too_long, unknown_parameter
 from realtime.simulator.responses import Response
 from realtime.simulator.scripts import Scripts
 from realtime.simulator.session_context import SessionContext
+from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.window import fitted
 from realtime.simulator.work import Script, Think, WorkFailed, words
 

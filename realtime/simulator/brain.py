@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from realtime.simulator.gazetteer import places_in
-from realtime.simulator.plans import CallTool, Context, Plan, Said, Say
+from realtime.simulator.shared.response_plan import CallTool, Context, Plan, Said, Say
 
 STORY = (
     "Once upon a time, on a small island with a tall lighthouse, there lived a keeper named Mara. "

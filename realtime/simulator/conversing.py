@@ -18,10 +18,10 @@ from websockets.frames import Opcode
 from realtime.dialects import BetaClient, Translator
 from realtime.simulator.handshake import Accepted
 from realtime.simulator.line import Line
-from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.session import SimulatedSession
+from realtime.simulator.shared.frames import Abort, Frame, Freeze, Shut
+from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.stage import Stage
-from realtime.simulator.wire import Abort, Frame, Freeze, Shut
 from realtime.simulator.work import Work
 
 log = logging.getLogger(__name__)

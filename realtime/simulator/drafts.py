@@ -6,8 +6,8 @@ from typing import Any
 
 from realtime.simulator import images
 from realtime.simulator.checks import kind_of, one_of
-from realtime.simulator.ids import Ids
 from realtime.simulator.refusals import Refusal, expect, missing, too_long, unknown_parameter, wrong_type
+from realtime.simulator.shared.ids import Ids
 
 LONGEST_CALL_ID = 32
 """Characters of a ``call_id``."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from realtime.simulator import plans
 from realtime.simulator.items import Stored
+from realtime.simulator.shared import response_plan
 from realtime.simulator.work import WorkFailed
 
 ERRORS = {
@@ -70,6 +70,6 @@ def wanted(metadata: dict[str, str] | None, session: dict[str, Any], context: li
     return ""
 
 
-def content_filter() -> plans.Plan:
+def content_filter() -> response_plan.Plan:
     """An answer that is broken off."""
-    return [plans.Say("I was about to say something that I"), plans.BreakOff()]
+    return [response_plan.Say("I was about to say something that I"), response_plan.BreakOff()]

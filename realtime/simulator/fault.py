@@ -6,10 +6,10 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from realtime.simulator import plans
-from realtime.simulator.ids import ALPHABET
-from realtime.simulator.options import SimulatorOptions
-from realtime.simulator.wire import Frame
+from realtime.simulator.shared import response_plan
+from realtime.simulator.shared.frames import Frame
+from realtime.simulator.shared.ids import ALPHABET
+from realtime.simulator.shared.options import SimulatorOptions
 
 Passed = Iterable[tuple[float, Frame]]
 """Frames with the times, on the session's clock, at which they arrive."""
@@ -43,7 +43,7 @@ class Fault:
         """The session's options as the fault has them."""
         return options
 
-    def plan(self) -> plans.Plan | None:
+    def plan(self) -> response_plan.Plan | None:
         """What the next response says; None: whatever it likes."""
         return None
 

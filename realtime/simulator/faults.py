@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from realtime.events import Event, parse
-from realtime.simulator import failing, plans
+from realtime.simulator import failing
 from realtime.simulator.fault import Fault, FaultError, Passed
 from realtime.simulator.mangling import (
     Duplicates,
@@ -20,9 +20,10 @@ from realtime.simulator.mangling import (
     TruncatedJson,
     UnknownEvent,
 )
-from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.refusals import Refusal
-from realtime.simulator.wire import Abort, Frame, Freeze, Shut
+from realtime.simulator.shared import response_plan
+from realtime.simulator.shared.frames import Abort, Frame, Freeze, Shut
+from realtime.simulator.shared.options import SimulatorOptions
 
 # ── Time ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -164,13 +165,13 @@ class _FailingResponses(Fault):
     code = ""
     _count = 0
 
-    def plan(self) -> plans.Plan | None:
+    def plan(self) -> response_plan.Plan | None:
         """Fail when it is this one's turn."""
         self._count += 1
         if self._count % int(self.amount):
             return None
         self.note(f"response {self._count} fails with {self.code}")
-        return [plans.Fail(dict(failing.ERRORS[self.code]))]
+        return [response_plan.Fail(dict(failing.ERRORS[self.code]))]
 
 
 class RateLimit(_FailingResponses):

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from realtime.events import parse
-from realtime.simulator import plans
 from realtime.simulator.faults import make
-from realtime.simulator.options import SimulatorOptions
-from realtime.simulator.wire import Frame
+from realtime.simulator.shared import response_plan
+from realtime.simulator.shared.frames import Frame
+from realtime.simulator.shared.options import SimulatorOptions
 
 
 class Line:
@@ -42,7 +42,7 @@ class Line:
             options = fault.options(options)
         return options
 
-    def plan(self) -> plans.Plan | None:
+    def plan(self) -> response_plan.Plan | None:
         """What the next response says; None: whatever it likes."""
         return next((plan for fault in self.faults if (plan := fault.plan()) is not None), None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from realtime.simulator.fault import Fault, Passed
-from realtime.simulator.wire import Frame, Raw
+from realtime.simulator.shared.frames import Frame, Raw
 
 
 class LostDelta(Fault):

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from realtime.simulator import plans
 from realtime.simulator.items import Stored
 from realtime.simulator.outputs import Output
 from realtime.simulator.responses import Response
 from realtime.simulator.session_context import SessionContext
+from realtime.simulator.shared import response_plan
 from realtime.simulator.work import Script
 
 LISTING = 0.08
@@ -147,7 +147,7 @@ class Mcp:
 
     # ── What the model does with them ──────────────────────────────────────────────────────────────────────────────
 
-    def plan(self, input_: list[Stored], settings: dict[str, Any], listed: Listed) -> plans.Plan | None:
+    def plan(self, input_: list[Stored], settings: dict[str, Any], listed: Listed) -> response_plan.Plan | None:
         """What a response says or calls because of these servers; None: nothing, they are not concerned.
 
         ``listed`` are the tools as the response found them when it was created; what is listed later it does not use.
@@ -155,16 +155,16 @@ class Mcp:
         items = [stored.item for stored in input_]
         last = items[-1] if items else {}
         if last.get("type") == "mcp_call":
-            return [plans.Say(_told(last))]
+            return [response_plan.Say(_told(last))]
         choice = settings["tool_choice"]
         offers = [tool for tool in settings["tools"] if tool.get("type") == "mcp"]
         if last.get("type") == "mcp_approval_response":
             asked = next((item for item in items if item.get("id") == last["approval_request_id"]), None)
             if asked is None or asked["type"] != "mcp_approval_request":
-                return [plans.Say("I did not ask for that.")]
+                return [response_plan.Say("I did not ask for that.")]
             if not last["approve"]:
-                return [plans.Say(f"All right, I will not call {asked['name']}.")]
-            return [plans.CallServer(asked["server_label"], asked["name"], asked["arguments"], False, asked["id"])]
+                return [response_plan.Say(f"All right, I will not call {asked['name']}.")]
+            return [response_plan.CallServer(asked["server_label"], asked["name"], asked["arguments"], False, asked["id"])]
         if choice == "none" or last.get("role") != "user":
             return None
         question = input_[-1].text
@@ -207,9 +207,9 @@ def _key(tool: dict[str, Any]) -> str:
     return json.dumps({key: tool[key] for key in sorted(tool) if key != "require_approval"}, sort_keys=True)
 
 
-def _call(offer: dict[str, Any], tool: ServerTool, question: str) -> plans.CallServer:
+def _call(offer: dict[str, Any], tool: ServerTool, question: str) -> response_plan.CallServer:
     arguments = json.dumps(tool.read(question), separators=(",", ":"))
-    return plans.CallServer(offer["server_label"], tool.name, arguments, _needs_approval(tool, offer.get("require_approval")))
+    return response_plan.CallServer(offer["server_label"], tool.name, arguments, _needs_approval(tool, offer.get("require_approval")))
 
 
 def _needs_approval(tool: ServerTool, wanted: Any) -> bool:

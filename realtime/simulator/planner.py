@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from realtime.simulator import brain, images, plans
+from realtime.simulator import brain, images
 from realtime.simulator.config import reasons
 from realtime.simulator.items import Stored
 from realtime.simulator.mcp import Listed, Mcp
 from realtime.simulator.responses import Response
 from realtime.simulator.session_context import SessionContext
+from realtime.simulator.shared import response_plan
 
 
 class Planner:
@@ -22,7 +23,7 @@ class Planner:
         self.mcp = mcp
         self.now = now
 
-    def plan(self, response: Response, listed: Listed) -> plans.Plan:
+    def plan(self, response: Response, listed: Listed) -> response_plan.Plan:
         """Return the steps of a response. ``listed`` are the MCP tools as they were when it was created."""
         settings = response.settings
         choice = settings["tool_choice"]
@@ -31,38 +32,38 @@ class Planner:
         said = [_said(stored) for stored in response.input]
         own = settings["instructions"] if settings["instructions"] != self.context.config.session["instructions"] else ""
         if not said and own:  # the session's instructions say how to be, a response's own what to say
-            said = [plans.Said("system", own)]
+            said = [response_plan.Said("system", own)]
         if (plan_of_server := self.mcp.plan(response.input, settings, listed)) is not None:
             return plan_of_server
         local = datetime.fromtimestamp(self.now()).astimezone()
-        plan = brain.plan(plans.Context(said, tools, forced, local))
+        plan = brain.plan(response_plan.Context(said, tools, forced, local))
         if settings.get("parallel_tool_calls") is False:
-            plan = _one_call(plan, said, plans.Context(_asked(said), tools, forced, local))
+            plan = _one_call(plan, said, response_plan.Context(_asked(said), tools, forced, local))
         if not reasons(self.context.config.model):  # only the reasoning models speak before they call
-            plan = [step for step in plan if not (isinstance(step, plans.Say) and step.phase == "commentary")]
+            plan = [step for step in plan if not (isinstance(step, response_plan.Say) and step.phase == "commentary")]
         return plan
 
 
-def _said(stored: Stored) -> plans.Said:
+def _said(stored: Stored) -> response_plan.Said:
     item = stored.item
     kind = {"function_call": "call", "function_call_output": "output"}.get(item["type"], item.get("role") or "other")
     text = item.get("output") if kind == "output" else stored.text
     name, arguments, call_id = (str(item.get(field) or "") for field in ("name", "arguments", "call_id"))
-    return plans.Said(kind, str(text or ""), name, arguments, call_id, tuple(images.described(item)))
+    return response_plan.Said(kind, str(text or ""), name, arguments, call_id, tuple(images.described(item)))
 
 
-def _asked(said: list[plans.Said]) -> list[plans.Said]:
+def _asked(said: list[response_plan.Said]) -> list[response_plan.Said]:
     """The conversation up to the last question."""
     last = max((index for index, each in enumerate(said) if each.kind == "user"), default=len(said) - 1)
     return said[: last + 1]
 
 
-def _one_call(plan: plans.Plan, said: list[plans.Said], question: plans.Context) -> plans.Plan:
+def _one_call(plan: response_plan.Plan, said: list[response_plan.Said], question: response_plan.Context) -> response_plan.Plan:
     """With ``parallel_tool_calls`` off: of several calls that a question needs, the next one."""
     since = said[len(question.said) :]
     made = sum(each.kind == "output" for each in since)
     steps = brain.plan(question) if made and since[-1].kind == "output" else plan
-    calls = [step for step in steps if isinstance(step, plans.CallTool)]
+    calls = [step for step in steps if isinstance(step, response_plan.CallTool)]
     if made >= len(calls):
         return plan
-    return [step for step in steps if step is calls[made] or (not made and isinstance(step, plans.Say))]
+    return [step for step in steps if step is calls[made] or (not made and isinstance(step, response_plan.Say))]

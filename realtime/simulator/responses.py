@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from realtime.audio import duration_ms
-from realtime.simulator import plans, usage
+from realtime.simulator import usage
 from realtime.simulator.config import reasons
 from realtime.simulator.items import Stored
 from realtime.simulator.outputs import Output, Outputs
 from realtime.simulator.playback import Playback
 from realtime.simulator.session_context import SessionContext
+from realtime.simulator.shared import response_plan
 from realtime.simulator.window import fixed_tokens
 from realtime.simulator.work import Script, Speak
 
@@ -63,19 +64,19 @@ class Response:
 
     # ── The script ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def script(self, make_plan: Callable[[], plans.Plan], latency: float, pace: float) -> Script:
+    def script(self, make_plan: Callable[[], response_plan.Plan], latency: float, pace: float) -> Script:
         """Think for ``latency`` seconds, then stream what the plan says, sound ``pace`` times as fast as it plays."""
         yield latency
         for step in make_plan():
-            if isinstance(step, plans.Say):
+            if isinstance(step, response_plan.Say):
                 yield from self._say(step, latency, pace)
-            elif isinstance(step, plans.BreakOff):
+            elif isinstance(step, response_plan.BreakOff):
                 self.finish("incomplete", {"type": "incomplete", "reason": "content_filter"})
                 return
-            elif isinstance(step, plans.Fail):
+            elif isinstance(step, response_plan.Fail):
                 self.finish("failed", {"type": "failed", "error": step.error})
                 return
-            elif isinstance(step, plans.CallServer) and step.ask:
+            elif isinstance(step, response_plan.CallServer) and step.ask:
                 self._ask(step)
             else:
                 yield from self._call(step)
@@ -84,7 +85,7 @@ class Response:
                 return
         self.finish("completed", None)
 
-    def _say(self, step: plans.Say, latency: float, pace: float) -> Script:
+    def _say(self, step: response_plan.Say, latency: float, pace: float) -> Script:
         item: dict[str, Any] = {"type": "message", "status": "in_progress", "role": "assistant", "content": []}
         if reasons(self.settings["model"]):
             item["phase"] = step.phase
@@ -126,11 +127,11 @@ class Response:
         for token in tokens[sent:]:
             self.outputs.write(output, token)
 
-    def _call(self, step: plans.CallTool | plans.CallServer) -> Script:
+    def _call(self, step: response_plan.CallTool | response_plan.CallServer) -> Script:
         if reasons(self.settings["model"]):  # they think before they act; how long is unconfirmed
             self.thought = THOUGHT[self.settings.get("reasoning", {}).get("effort", "low")]
         item: dict[str, Any]
-        if isinstance(step, plans.CallServer):
+        if isinstance(step, response_plan.CallServer):
             item = {
                 "id": self.context.ids.make("mcp"), "type": "mcp_call", "server_label": step.server_label, "name": step.name,
                 "arguments": "", "approval_request_id": step.approval_request_id, "output": None, "error": None,
@@ -145,7 +146,7 @@ class Response:
             yield TEXT_TOKEN_SECONDS / 2
             self.outputs.argue(output, token)
 
-    def _ask(self, step: plans.CallServer) -> None:
+    def _ask(self, step: response_plan.CallServer) -> None:
         """Ask whether a tool of a server may be called: an item that is complete at once."""
         item = {
             "id": self.context.ids.make("mcpr"), "type": "mcp_approval_request", "server_label": step.server_label,

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.server import SimulatorServer
+from realtime.simulator.shared.options import SimulatorOptions
 
 
 class RunningSimulator:

@@ -27,10 +27,10 @@ from realtime.simulator.handshake import Accepted, Refused, Turned, judge, refus
 from realtime.simulator.http import door, failure
 from realtime.simulator.keys import Keys
 from realtime.simulator.line import Line
-from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.rest import Rest
 from realtime.simulator.scenario import Scenario
 from realtime.simulator.session import SimulatedSession
+from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.stage import Stage
 from realtime.simulator.voice import speak
 from realtime.simulator.work import Hear, Work

@@ -16,10 +16,8 @@ from realtime.simulator.client_items import stored_item
 from realtime.simulator.config import Config
 from realtime.simulator.hearing import Hearing
 from realtime.simulator.idle_timer import IdleTimeout, IdleTimer
-from realtime.simulator.ids import Ids
 from realtime.simulator.items import Items
 from realtime.simulator.mcp import Mcp
-from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.planner import Planner
 from realtime.simulator.playback import Playback
 from realtime.simulator.rate_limits import RateLimits
@@ -27,6 +25,8 @@ from realtime.simulator.reading import read
 from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, too_long, unknown_parameter, wrong_type
 from realtime.simulator.scripts import Scripts
 from realtime.simulator.session_context import SessionContext
+from realtime.simulator.shared.ids import Ids
+from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.work import Script, Work, WorkFailed
 
 LONGEST_EVENT_ID = 512

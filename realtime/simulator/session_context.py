@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from realtime.simulator.config import Config
-from realtime.simulator.ids import Ids
 from realtime.simulator.items import Items, Stored
+from realtime.simulator.shared.ids import Ids
 from realtime.simulator.work import Script
 
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from realtime.simulator import plans
 from realtime.simulator.cursor import Cursor
 from realtime.simulator.reading import read
 from realtime.simulator.refusals import Refusal
@@ -29,8 +28,9 @@ from realtime.simulator.scenario import (
     Until,
 )
 from realtime.simulator.session import SimulatedSession
+from realtime.simulator.shared import response_plan
+from realtime.simulator.shared.frames import Abort, Frame, Freeze, Raw, Shut
 from realtime.simulator.templates import Known, Unfilled, fill, matches
-from realtime.simulator.wire import Abort, Frame, Freeze, Raw, Shut
 from realtime.simulator.work import Work
 
 
@@ -42,7 +42,7 @@ class Stage:
     """
 
     def __init__(
-        self, session: SimulatedSession, scenario: Scenario, otherwise: Callable[[], plans.Plan | None] = lambda: None
+        self, session: SimulatedSession, scenario: Scenario, otherwise: Callable[[], response_plan.Plan | None] = lambda: None
     ) -> None:
         """``session`` is new. ``otherwise`` says what responses say that no step answers; None: the brain's own words."""
         self.session = session
@@ -222,26 +222,26 @@ class Stage:
                 return True
             self.session.answering.respond({})
         thoughts = self.session.thoughts_to_have()
-        plan: plans.Plan = []
+        plan: response_plan.Plan = []
         while isinstance(step := self._cursor.next, Say | Call | Fail):
             try:
                 plan.append(self._planned(step))
             except Unfilled as unfilled:
                 self._problem(f"there is nothing yet that {{{unfilled}}} could stand for")
-                plan.append(plans.Say(f"{{{unfilled}}}"))
+                plan.append(response_plan.Say(f"{{{unfilled}}}"))
             if not isinstance(self._cursor.foreseen(1), Say | Call | Fail):
                 break
             self._cursor.pass_on()
         self.session.work_done(thoughts[0], plan)
         return True
 
-    def _planned(self, step: Say | Call | Fail) -> plans.Say | plans.CallTool | plans.Fail:
+    def _planned(self, step: Say | Call | Fail) -> response_plan.Say | response_plan.CallTool | response_plan.Fail:
         if isinstance(step, Fail):
-            return plans.Fail(step.error)
+            return response_plan.Fail(step.error)
         if isinstance(step, Say):
-            return plans.Say(str(fill(step.text, self._known.stands_for)), step.phase)
+            return response_plan.Say(str(fill(step.text, self._known.stands_for)), step.phase)
         arguments = fill(step.arguments, self._known.stands_for)
-        return plans.CallTool(step.name, arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False))
+        return response_plan.CallTool(step.name, arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False))
 
     def _give_thoughts(self) -> bool:
         """Leave responses to the brain that no step is going to answer. Whether there were any."""

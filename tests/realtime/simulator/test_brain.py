@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from realtime.simulator.brain import STORY, plan
-from realtime.simulator.plans import CallTool, Context, Plan, Said, Say
+from realtime.simulator.shared.response_plan import CallTool, Context, Plan, Said, Say
 from tests.realtime.simulator.stage import GET_WEATHER, SET_MEMORY
 
 TOOLS = {"get_weather": GET_WEATHER, "set_memory": SET_MEMORY}

@@ -17,9 +17,9 @@ from websockets.frames import Frame, Opcode
 
 from realtime.simulator import server as server_module
 from realtime.simulator import vad
-from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.server import MESSAGE_LIMIT, SimulatorServer
 from realtime.simulator.session import SimulatedSession
+from realtime.simulator.shared.options import SimulatorOptions
 from tests.realtime.simulator.dialling import PATIENCE, QUICK, dial, drained, send, until
 from tests.realtime.simulator.stage import errors, types, user
 

@@ -9,7 +9,7 @@ import pytest
 from realtime.simulator import ears
 from realtime.simulator.brain import plan
 from realtime.simulator.ears import in_room, transcribe, transcribe_so_far
-from realtime.simulator.plans import Context, Said
+from realtime.simulator.shared.response_plan import Context, Said
 from tests.realtime.simulator.stage import silence, utterance
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from realtime.simulator.fault import Fault
-from realtime.simulator.options import SimulatorOptions
+from realtime.simulator.shared.options import SimulatorOptions
 
 
 def test_a_fault_does_no_harm_by_itself() -> None:

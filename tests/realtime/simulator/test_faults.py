@@ -15,9 +15,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from realtime.simulator.fault import FaultError
 from realtime.simulator.faults import PRESETS, described
 from realtime.simulator.line import Line
-from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.server import SimulatorServer
-from realtime.simulator.wire import Abort, Frame, Freeze, Shut
+from realtime.simulator.shared.frames import Abort, Frame, Freeze, Shut
+from realtime.simulator.shared.options import SimulatorOptions
 
 PATIENCE = 20  # seconds a test waits for something that takes milliseconds
 TYPES = [

@@ -6,7 +6,7 @@ import json
 
 from realtime.simulator.faults import PRESETS
 from realtime.simulator.line import Line
-from realtime.simulator.wire import Frame, Raw, Shut
+from realtime.simulator.shared.frames import Frame, Raw, Shut
 
 TYPES = ["response.created", *["response.output_text.delta", "response.output_audio.delta"] * 40, "response.done"]
 STORY = [json.dumps({"type": type_, "event_id": f"event_{number}", "delta": "words"}) for number, type_ in enumerate(TYPES)]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from realtime.simulator.wire import Raw
+from realtime.simulator.shared.frames import Raw
 from tests.realtime.simulator.test_faults import DELTA, DONE, EVENTS, sent
 
 

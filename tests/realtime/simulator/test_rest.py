@@ -20,9 +20,9 @@ from websockets.typing import Subprotocol
 
 from realtime.simulator.http import Answer, Asked
 from realtime.simulator.keys import Keys
-from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.rest import Rest
 from realtime.simulator.server import SimulatorServer
+from realtime.simulator.shared.options import SimulatorOptions
 from tests.realtime.frames import values
 
 NOW = 1_795_000_000

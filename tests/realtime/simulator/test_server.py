@@ -16,8 +16,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.server import SimulatorServer
+from realtime.simulator.shared.options import SimulatorOptions
 from tests.realtime.simulator.dialling import PATIENCE, QUICK, dial, drained, send, until
 from tests.realtime.simulator.stage import (
     AUDIO_CLOSED,

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.scenario import (
     JUNK,
     Binary,
@@ -29,9 +28,10 @@ from realtime.simulator.scenario import (
     Until,
 )
 from realtime.simulator.session import SimulatedSession
+from realtime.simulator.shared.frames import Abort, Freeze, Raw, Shut
+from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.stage import Stage
 from realtime.simulator.voice import speak
-from realtime.simulator.wire import Abort, Freeze, Raw, Shut
 from realtime.simulator.work import Hear
 from realtime.testing import Clock
 

@@ -10,8 +10,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from realtime.simulator.handshake import Accepted, Turned, judge
-from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.server import SimulatorServer
+from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.transcribing import EVENT
 from tests.realtime.simulator.stage import (
     COMMITTED,

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from realtime.simulator.ids import ALPHABET, EPOCH, Ids
+from realtime.simulator.shared.ids import ALPHABET, EPOCH, Ids
 from tests.realtime.simulator.stage import START, Stage
 
 

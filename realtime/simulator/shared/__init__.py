@@ -1,0 +1,1 @@
+"""Values and options that every part of the simulator uses."""
