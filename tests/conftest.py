@@ -82,7 +82,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def utterance(text: str) -> bytes:
     """Real speech, PCM16 24 kHz mono; skips the test where there is no voice to make it."""
-    from realtime.simulator.voice import speak  # noqa: PLC0415  (after the shield)
+    from realtime.simulator.model.speech_synthesis import speak  # noqa: PLC0415  (after the shield)
 
     try:
         return speak(text, "alloy", 1.0, "espeak")

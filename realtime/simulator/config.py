@@ -9,8 +9,8 @@ from typing import Any
 
 from realtime.simulator import detection, offers
 from realtime.simulator.checks import boolean, fields, kind_of, number, one_of, string, typed, whole
+from realtime.simulator.model.speech_synthesis import VOICES
 from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, unknown_parameter, wrong_type
-from realtime.simulator.voice import VOICES
 
 INSTRUCTIONS = (
     "Your knowledge cutoff is 2023-10. You are a helpful, witty, and friendly AI. Act like a human, but remember that you "

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from realtime.simulator import brain, images
+from realtime.simulator import images
 from realtime.simulator.config import reasons
 from realtime.simulator.items import Stored
 from realtime.simulator.mcp import Listed, Mcp
+from realtime.simulator.model import model
 from realtime.simulator.responses import Response
 from realtime.simulator.session_context import SessionContext
 from realtime.simulator.shared import response_plan
@@ -36,7 +37,7 @@ class Planner:
         if (plan_of_server := self.mcp.plan(response.input, settings, listed)) is not None:
             return plan_of_server
         local = datetime.fromtimestamp(self.now()).astimezone()
-        plan = brain.plan(response_plan.Context(said, tools, forced, local))
+        plan = model.plan(response_plan.Context(said, tools, forced, local))
         if settings.get("parallel_tool_calls") is False:
             plan = _one_call(plan, said, response_plan.Context(_asked(said), tools, forced, local))
         if not reasons(self.context.config.model):  # only the reasoning models speak before they call
@@ -62,7 +63,7 @@ def _one_call(plan: response_plan.Plan, said: list[response_plan.Said], question
     """With ``parallel_tool_calls`` off: of several calls that a question needs, the next one."""
     since = said[len(question.said) :]
     made = sum(each.kind == "output" for each in since)
-    steps = brain.plan(question) if made and since[-1].kind == "output" else plan
+    steps = model.plan(question) if made and since[-1].kind == "output" else plan
     calls = [step for step in steps if isinstance(step, response_plan.CallTool)]
     if made >= len(calls):
         return plan

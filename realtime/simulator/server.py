@@ -21,18 +21,18 @@ from websockets.http11 import Request, Response
 
 from realtime.audio import duration_ms
 from realtime.simulator.conversing import Conversation
-from realtime.simulator.ears import transcribe, transcribe_so_far
 from realtime.simulator.faults import refused
 from realtime.simulator.handshake import Accepted, Refused, Turned, judge, refused_by_http
 from realtime.simulator.http import door, failure
 from realtime.simulator.keys import Keys
 from realtime.simulator.line import Line
+from realtime.simulator.model.speech_recognition import transcribe, transcribe_so_far
+from realtime.simulator.model.speech_synthesis import speak
 from realtime.simulator.rest import Rest
 from realtime.simulator.scenario import Scenario
 from realtime.simulator.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.stage import Stage
-from realtime.simulator.voice import speak
 from realtime.simulator.work import Hear, Work
 
 __all__ = ["SimulatorOptions", "SimulatorServer"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from realtime.simulator.voice import speak
+from realtime.simulator.model.speech_synthesis import speak
 from realtime.simulator.work import Hear
 from tests.realtime.simulator.stage import GET_WEATHER, SET_MEMORY, Event, Stage, encoded, silence, user
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from realtime.audio import RATE
+from realtime.simulator.model.speech_synthesis import speak
 from realtime.simulator.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
-from realtime.simulator.voice import speak
 from realtime.simulator.work import Hear
 from tests.realtime.simulator.watch import check
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from realtime.simulator.model.speech_synthesis import speak
 from realtime.simulator.scenario import (
     JUNK,
     Binary,
@@ -31,7 +32,6 @@ from realtime.simulator.session import SimulatedSession
 from realtime.simulator.shared.frames import Abort, Freeze, Raw, Shut
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.stage import Stage
-from realtime.simulator.voice import speak
 from realtime.simulator.work import Hear
 from realtime.testing import Clock
 

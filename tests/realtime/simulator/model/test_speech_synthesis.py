@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from realtime.pcm import level, samples
-from realtime.simulator import voice
-from realtime.simulator.voice import VOICES, speak, voices
+from realtime.simulator.model import speech_synthesis
+from realtime.simulator.model.speech_synthesis import VOICES, speak, voices
 
 SENTENCE = "What is the weather in Lisbon?"
 
@@ -77,7 +77,7 @@ def test_every_voice_is_another() -> None:
 
 def test_without_an_engine_it_hums(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where espeak-ng is not installed there is still sound; whoever insists on speech is told what is missing."""
-    monkeypatch.setattr(voice, "_espeak", lambda: None)
+    monkeypatch.setattr(speech_synthesis, "_espeak", lambda: None)
     speak.cache_clear()
     assert speak("One two.", "alloy", 1.0) == speak("One two.", "alloy", 1.0, "tone")
     with pytest.raises(RuntimeError, match="espeakng-loader"):
@@ -94,7 +94,7 @@ def test_the_engine_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
         made.append(object())
         return made[-1]
 
-    monkeypatch.setattr(voice, "_loaded", cache(slowly))
+    monkeypatch.setattr(speech_synthesis, "_loaded", cache(slowly))
     with ThreadPoolExecutor(4) as threads:
-        engines = list(threads.map(lambda _: voice._espeak(), range(4)))
+        engines = list(threads.map(lambda _: speech_synthesis._espeak(), range(4)))
     assert engines == made * 4

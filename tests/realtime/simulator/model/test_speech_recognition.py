@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from realtime.simulator import ears
-from realtime.simulator.brain import plan
-from realtime.simulator.ears import in_room, transcribe, transcribe_so_far
+from realtime.simulator.model import speech_recognition
+from realtime.simulator.model.model import plan
+from realtime.simulator.model.speech_recognition import in_room, transcribe, transcribe_so_far
 from realtime.simulator.shared.response_plan import Context, Said
 from tests.realtime.simulator.stage import silence, utterance
 
@@ -81,7 +81,7 @@ def test_silence_has_no_words(ms: int) -> None:
 
 def test_without_a_recogniser_length_is_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where pocketsphinx is not installed every sentence is told by its length."""
-    monkeypatch.setattr(ears, "_decoder", lambda: None)
+    monkeypatch.setattr(speech_recognition, "_decoder", lambda: None)
     assert transcribe(silence(1840)) == "(1.8 s of speech)"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.simulator.gazetteer import PLACES, places_in
+from realtime.simulator.model.cities import PLACES, places_in
 
 
 @pytest.mark.parametrize(

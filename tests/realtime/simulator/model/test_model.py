@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from realtime.simulator.brain import STORY, plan
+from realtime.simulator.model.model import STORY, plan
 from realtime.simulator.shared.response_plan import CallTool, Context, Plan, Said, Say
 from tests.realtime.simulator.stage import GET_WEATHER, SET_MEMORY
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from realtime.simulator.gazetteer import places_in
+from realtime.simulator.model.cities import places_in
 from realtime.simulator.shared.response_plan import CallTool, Context, Plan, Said, Say
 
 STORY = (
