@@ -11,11 +11,18 @@ from realtime.simulator.client_items import stored_item
 from realtime.simulator.items import Stored
 from realtime.simulator.planner import Planner
 from realtime.simulator.playback import Playback
-from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, too_long, unknown_parameter
 from realtime.simulator.responses import Response
 from realtime.simulator.scripts import Scripts
 from realtime.simulator.session_context import SessionContext
 from realtime.simulator.shared.options import SimulatorOptions
+from realtime.simulator.validation.api_errors import (
+    Refusal,
+    expect,
+    invalid_value,
+    missing,
+    too_long,
+    unknown_parameter,
+)
 from realtime.simulator.window import fitted
 from realtime.simulator.work import Script, Think, WorkFailed, words
 

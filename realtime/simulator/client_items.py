@@ -8,10 +8,10 @@ from typing import Any
 
 from realtime.audio import duration_ms
 from realtime.pcm import to_pcm24
-from realtime.simulator import drafts
 from realtime.simulator.items import Stored
-from realtime.simulator.refusals import Refusal
 from realtime.simulator.session_context import SessionContext
+from realtime.simulator.validation import item_validation
+from realtime.simulator.validation.api_errors import Refusal
 
 _NAMES = {"audio/pcm": "mono PCM16 at 24kHz", "audio/pcmu": "mono G.711 u-law at 8kHz", "audio/pcma": "mono G.711 a-law at 8kHz"}
 LARGEST_APPEND = 15 * 1024 * 1024
@@ -33,6 +33,6 @@ def decoded(context: SessionContext, audio: str, path: str) -> bytes:
 
 def stored_item(context: SessionContext, given: Any, path: str) -> Stored:
     """Check a client's item and complete it to the form in which the API keeps and sends it. Raises Refusal."""
-    item, audio = drafts.checked(given, path)
+    item, audio = item_validation.checked(given, path)
     pcm = b"".join(decoded(context, sound, here) for here, sound in audio.items())
-    return Stored(drafts.completed(item, context.ids), audio=pcm, audio_ms=duration_ms(pcm))
+    return Stored(item_validation.completed(item, context.ids), audio=pcm, audio_ms=duration_ms(pcm))

@@ -20,10 +20,10 @@ from realtime.simulator.mangling import (
     TruncatedJson,
     UnknownEvent,
 )
-from realtime.simulator.refusals import Refusal
 from realtime.simulator.shared import response_plan
 from realtime.simulator.shared.frames import Abort, Frame, Freeze, Shut
 from realtime.simulator.shared.options import SimulatorOptions
+from realtime.simulator.validation.api_errors import Refusal
 
 # ── Time ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -9,10 +9,10 @@ from http import HTTPStatus
 from typing import Any
 
 from realtime.dialects import asks_for_beta
-from realtime.simulator.config import TRANSCRIPTION_MODELS
 from realtime.simulator.keys import Keys, is_ephemeral
-from realtime.simulator.refusals import Refusal, invalid_value
 from realtime.simulator.shared.options import SimulatorOptions
+from realtime.simulator.validation.api_errors import Refusal, invalid_value
+from realtime.simulator.validation.session_config import TRANSCRIPTION_MODELS
 
 PATHS = ("/v1/realtime", "/realtime")
 """Where WebSockets open; what is posted goes to addresses below them."""

@@ -8,9 +8,9 @@ from typing import Any
 from realtime.simulator.buffer import InputBuffer, SpeechStarted, SpeechStopped
 from realtime.simulator.client_items import decoded
 from realtime.simulator.items import user_speech
-from realtime.simulator.refusals import expect, missing
 from realtime.simulator.session_context import SessionContext
 from realtime.simulator.transcribing import Transcribing
+from realtime.simulator.validation.api_errors import expect, missing
 
 
 class Hearing:

@@ -10,7 +10,7 @@ from typing import Any
 
 from realtime.audio import duration_ms
 from realtime.simulator import usage
-from realtime.simulator.refusals import Refusal, no_item, out_of_range
+from realtime.simulator.validation.api_errors import Refusal, no_item, out_of_range
 
 MOST_ITEMS = 10_000
 """Items a conversation holds."""

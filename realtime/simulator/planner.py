@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from realtime.simulator import images
-from realtime.simulator.config import reasons
 from realtime.simulator.items import Stored
 from realtime.simulator.mcp import Listed, Mcp
 from realtime.simulator.model import model
 from realtime.simulator.responses import Response
 from realtime.simulator.session_context import SessionContext
 from realtime.simulator.shared import response_plan
+from realtime.simulator.validation import images
+from realtime.simulator.validation.session_config import reasons
 
 
 class Planner:

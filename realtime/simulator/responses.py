@@ -9,12 +9,12 @@ from typing import Any
 
 from realtime.audio import duration_ms
 from realtime.simulator import usage
-from realtime.simulator.config import reasons
 from realtime.simulator.items import Stored
 from realtime.simulator.outputs import Output, Outputs
 from realtime.simulator.playback import Playback
 from realtime.simulator.session_context import SessionContext
 from realtime.simulator.shared import response_plan
+from realtime.simulator.validation.session_config import reasons
 from realtime.simulator.window import fixed_tokens
 from realtime.simulator.work import Script, Speak
 

@@ -9,14 +9,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from realtime.shapes import renamed_path, settings_to_beta, settings_to_ga
-from realtime.simulator.config import Config
 from realtime.simulator.handshake import PATHS, given_key, posted, refused_key
 from realtime.simulator.http import Answer, Asked, failure
 from realtime.simulator.keys import Ephemeral, Keys, is_ephemeral
-from realtime.simulator.reading import read
-from realtime.simulator.refusals import Refusal, expect, invalid_value, out_of_range, unknown_parameter, wrong_type
 from realtime.simulator.shared.ids import Ids
 from realtime.simulator.shared.options import SimulatorOptions
+from realtime.simulator.validation.api_errors import (
+    Refusal,
+    expect,
+    invalid_value,
+    out_of_range,
+    unknown_parameter,
+    wrong_type,
+)
+from realtime.simulator.validation.json_reader import read
+from realtime.simulator.validation.session_config import Config
 
 SHORTEST, LONGEST = 10, 7200
 """Seconds a key may be good for."""

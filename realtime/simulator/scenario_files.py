@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 
 from realtime.simulator.failing import ERRORS
-from realtime.simulator.refusals import json_type
 from realtime.simulator.scenario import (
     Binary,
     Call,
@@ -30,6 +29,7 @@ from realtime.simulator.scenario import (
     Step,
     Until,
 )
+from realtime.simulator.validation.api_errors import json_type
 
 
 def load(path: str | Path) -> Scenario:

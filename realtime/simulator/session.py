@@ -13,7 +13,6 @@ from realtime.audio import duration_ms
 from realtime.simulator.answering import Answering, ResponseCreated, ResponseEnded
 from realtime.simulator.buffer import SpeechStarted, SpeechStopped
 from realtime.simulator.client_items import stored_item
-from realtime.simulator.config import Config
 from realtime.simulator.hearing import Hearing
 from realtime.simulator.idle_timer import IdleTimeout, IdleTimer
 from realtime.simulator.items import Items
@@ -21,12 +20,21 @@ from realtime.simulator.mcp import Mcp
 from realtime.simulator.planner import Planner
 from realtime.simulator.playback import Playback
 from realtime.simulator.rate_limits import RateLimits
-from realtime.simulator.reading import read
-from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, too_long, unknown_parameter, wrong_type
 from realtime.simulator.scripts import Scripts
 from realtime.simulator.session_context import SessionContext
 from realtime.simulator.shared.ids import Ids
 from realtime.simulator.shared.options import SimulatorOptions
+from realtime.simulator.validation.api_errors import (
+    Refusal,
+    expect,
+    invalid_value,
+    missing,
+    too_long,
+    unknown_parameter,
+    wrong_type,
+)
+from realtime.simulator.validation.json_reader import read
+from realtime.simulator.validation.session_config import Config
 from realtime.simulator.work import Script, Work, WorkFailed
 
 LONGEST_EVENT_ID = 512

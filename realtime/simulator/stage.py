@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from realtime.simulator.cursor import Cursor
-from realtime.simulator.reading import read
-from realtime.simulator.refusals import Refusal
 from realtime.simulator.scenario import (
     JUNK,
     Binary,
@@ -31,6 +29,8 @@ from realtime.simulator.session import SimulatedSession
 from realtime.simulator.shared import response_plan
 from realtime.simulator.shared.frames import Abort, Frame, Freeze, Raw, Shut
 from realtime.simulator.templates import Known, Unfilled, fill, matches
+from realtime.simulator.validation.api_errors import Refusal
+from realtime.simulator.validation.json_reader import read
 from realtime.simulator.work import Work
 
 

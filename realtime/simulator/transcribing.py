@@ -8,9 +8,9 @@ from typing import Any
 
 from realtime.simulator import usage
 from realtime.simulator.buffer import InputBuffer
-from realtime.simulator.config import LOGPROBS, STREAMING_MODELS
 from realtime.simulator.items import Stored
 from realtime.simulator.session_context import SessionContext
+from realtime.simulator.validation.session_config import LOGPROBS, STREAMING_MODELS
 from realtime.simulator.work import Hear, Script, WorkFailed, words
 
 EVENT = "conversation.item.input_audio_transcription"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from realtime.simulator import images
+from realtime.simulator.validation import images
 
 USER_AUDIO_MS = 100
 """Milliseconds of a user's speech per token."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from realtime.simulator import usage
-from realtime.simulator.config import reasons
 from realtime.simulator.items import Stored
+from realtime.simulator.validation.session_config import reasons
 from realtime.simulator.work import WorkFailed
 
 READABLE = {True: 96_000, False: 28_224}

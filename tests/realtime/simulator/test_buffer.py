@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from realtime.simulator.buffer import LIMIT_MS, InputBuffer, SpeechStarted, SpeechStopped
-from realtime.simulator.refusals import Refusal
+from realtime.simulator.validation.api_errors import Refusal
 from tests.realtime.simulator.stage import silence
 
 DETECTION: dict[str, object] = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 100, "silence_duration_ms": 64}

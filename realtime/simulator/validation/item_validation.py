@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from realtime.simulator import images
-from realtime.simulator.checks import kind_of, one_of
-from realtime.simulator.refusals import Refusal, expect, missing, too_long, unknown_parameter, wrong_type
 from realtime.simulator.shared.ids import Ids
+from realtime.simulator.validation import images
+from realtime.simulator.validation.api_errors import Refusal, expect, missing, too_long, unknown_parameter, wrong_type
+from realtime.simulator.validation.field_checks import kind_of, one_of
 
 LONGEST_CALL_ID = 32
 """Characters of a ``call_id``."""

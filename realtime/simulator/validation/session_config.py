@@ -7,10 +7,17 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from realtime.simulator import detection, offers
-from realtime.simulator.checks import boolean, fields, kind_of, number, one_of, string, typed, whole
 from realtime.simulator.model.speech_synthesis import VOICES
-from realtime.simulator.refusals import Refusal, expect, invalid_value, missing, unknown_parameter, wrong_type
+from realtime.simulator.validation import mcp_tools, turn_detection
+from realtime.simulator.validation.api_errors import (
+    Refusal,
+    expect,
+    invalid_value,
+    missing,
+    unknown_parameter,
+    wrong_type,
+)
+from realtime.simulator.validation.field_checks import boolean, fields, kind_of, number, one_of, string, typed, whole
 
 INSTRUCTIONS = (
     "Your knowledge cutoff is 2023-10. You are a helpful, witty, and friendly AI. Act like a human, but remember that you "
@@ -102,7 +109,7 @@ class Config:
         return 500 if reasons(self.model) else 200
 
     def _detection_defaults(self) -> dict[str, Any]:
-        return detection.defaults("server_vad", self._silence_ms, not self.transcribes)
+        return turn_detection.defaults("server_vad", self._silence_ms, not self.transcribes)
 
     def update(self, changes: Any) -> None:
         """Take a ``session.update``. Raises Refusal, and then nothing has changed."""
@@ -242,7 +249,7 @@ class Config:
         return {"type": kind, "strength": number(f"{path}.strength", found["strength"], 0, 1)}
 
     def _turn_detection(self, path: str, value: Any) -> Any:
-        return detection.merged(path, value, self.detection, self._silence_ms, not self.transcribes)
+        return turn_detection.merged(path, value, self.detection, self._silence_ms, not self.transcribes)
 
     def _voice(self, path: str, value: Any) -> Any:
         if isinstance(value, dict):  # a custom voice; sessions tell of it by its id, as of any other
@@ -276,8 +283,8 @@ _TRANSCRIPTION_FIELDS = {
 _CHECKS: dict[str, Check] = {
     "output_modalities": Config._modalities,
     "instructions": Config._instructions,
-    "tools": lambda config, path, value: offers.tools(path, value),
-    "tool_choice": lambda config, path, value: offers.tool_choice(path, value),
+    "tools": lambda config, path, value: mcp_tools.tools(path, value),
+    "tool_choice": lambda config, path, value: mcp_tools.tool_choice(path, value),
     "parallel_tool_calls": lambda config, path, value: boolean(path, value),
     "max_output_tokens": Config._max_tokens,
     "tracing": Config._tracing,

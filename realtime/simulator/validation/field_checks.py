@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from realtime.simulator.refusals import expect, invalid_value, missing, out_of_range, unknown_parameter, wrong_type
+from realtime.simulator.validation.api_errors import (
+    expect,
+    invalid_value,
+    missing,
+    out_of_range,
+    unknown_parameter,
+    wrong_type,
+)
 
 
 def string(path: str, value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.simulator.reading import DEEPEST, read
+from realtime.simulator.validation.json_reader import DEEPEST, read
 
 
 def nested(levels: int) -> str:

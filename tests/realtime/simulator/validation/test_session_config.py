@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from realtime.simulator.config import INSTRUCTIONS, Config, reasons
+from realtime.simulator.validation.session_config import INSTRUCTIONS, Config, reasons
 from tests.realtime.simulator.stage import GET_WEATHER, Stage, done, errors, only, types
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from realtime.simulator.images import is_image, size, tokens
+from realtime.simulator.validation.images import is_image, size, tokens
 from tests.realtime.simulator.stage import GET_WEATHER, Event, Stage, done, errors, spoken_words
 
 

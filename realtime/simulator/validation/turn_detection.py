@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from realtime.simulator.checks import boolean, fields, kind_of, number, one_of, whole
-from realtime.simulator.refusals import unknown_parameter
+from realtime.simulator.validation.api_errors import unknown_parameter
+from realtime.simulator.validation.field_checks import boolean, fields, kind_of, number, one_of, whole
 
 KINDS = ("server_vad", "semantic_vad")
 _OF_RESPONSES = ("idle_timeout_ms", "create_response", "interrupt_response")

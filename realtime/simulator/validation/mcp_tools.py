@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from realtime.simulator.checks import kind_of, one_of, typed
-from realtime.simulator.refusals import expect, missing, wrong_type
+from realtime.simulator.validation.api_errors import expect, missing, wrong_type
+from realtime.simulator.validation.field_checks import kind_of, one_of, typed
 
 _FUNCTION_FIELDS = {"type": "", "name": "a string", "description": "a string", "parameters": "an object"}
 _MCP_FIELDS = {

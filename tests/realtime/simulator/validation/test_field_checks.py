@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from realtime.simulator.checks import boolean, number, one_of, string, typed, whole
-from realtime.simulator.refusals import Refusal
+from realtime.simulator.validation.api_errors import Refusal
+from realtime.simulator.validation.field_checks import boolean, number, one_of, string, typed, whole
 
 
 def test_what_passes_comes_back() -> None:

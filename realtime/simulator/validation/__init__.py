@@ -1,0 +1,1 @@
+"""Checks of what clients send, and the errors of the API."""
