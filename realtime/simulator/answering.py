@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from realtime.simulator import failing
-from realtime.simulator.client_items import stored_item
-from realtime.simulator.items import Stored
+from realtime.simulator.conversation.client_items import stored_item
+from realtime.simulator.conversation.context_window import fitted
+from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.jobs import Script, Think, WorkFailed, words
+from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.planner import Planner
 from realtime.simulator.playback import Playback
 from realtime.simulator.responses import Response
 from realtime.simulator.scripts import Scripts
-from realtime.simulator.session_context import SessionContext
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.validation.api_errors import (
     Refusal,
@@ -23,8 +25,6 @@ from realtime.simulator.validation.api_errors import (
     too_long,
     unknown_parameter,
 )
-from realtime.simulator.window import fitted
-from realtime.simulator.work import Script, Think, WorkFailed, words
 
 METADATA_PAIRS, METADATA_KEY, METADATA_VALUE = 16, 64, 512
 """How many pairs a response may carry, and how many characters each key and value."""

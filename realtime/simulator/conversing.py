@@ -16,13 +16,13 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 
 from realtime.dialects import BetaClient, Translator
+from realtime.simulator.conversation.jobs import Work
 from realtime.simulator.handshake import Accepted
 from realtime.simulator.line import Line
 from realtime.simulator.session import SimulatedSession
 from realtime.simulator.shared.frames import Abort, Frame, Freeze, Shut
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.stage import Stage
-from realtime.simulator.work import Work
 
 log = logging.getLogger(__name__)
 

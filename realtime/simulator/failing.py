@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from realtime.simulator.items import Stored
+from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.jobs import WorkFailed
 from realtime.simulator.shared import response_plan
-from realtime.simulator.work import WorkFailed
 
 ERRORS = {
     "insufficient_quota": {

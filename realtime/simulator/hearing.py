@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from realtime.simulator.buffer import InputBuffer, SpeechStarted, SpeechStopped
-from realtime.simulator.client_items import decoded
-from realtime.simulator.items import user_speech
-from realtime.simulator.session_context import SessionContext
+from realtime.simulator.conversation.client_items import decoded
+from realtime.simulator.conversation.items import user_speech
+from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.transcribing import Transcribing
 from realtime.simulator.validation.api_errors import expect, missing
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from realtime.simulator.buffer import InputBuffer
-from realtime.simulator.session_context import SessionContext
+from realtime.simulator.conversation.jobs import Script
+from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.vad import FRAME_MS
-from realtime.simulator.work import Script
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from realtime.simulator.items import Stored
+from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.jobs import Script
+from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.outputs import Output
 from realtime.simulator.responses import Response
-from realtime.simulator.session_context import SessionContext
 from realtime.simulator.shared import response_plan
-from realtime.simulator.work import Script
 
 LISTING = 0.08
 """Seconds a server takes to list its tools."""

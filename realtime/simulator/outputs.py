@@ -10,10 +10,10 @@ from typing import Any
 
 from realtime.audio import duration_ms
 from realtime.pcm import from_pcm24
-from realtime.simulator import usage
-from realtime.simulator.items import Stored
+from realtime.simulator.conversation import usage
+from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.playback import Playback
-from realtime.simulator.session_context import SessionContext
 
 
 @dataclass(slots=True)

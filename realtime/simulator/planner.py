@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from realtime.simulator.items import Stored
+from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.mcp import Listed, Mcp
 from realtime.simulator.model import model
 from realtime.simulator.responses import Response
-from realtime.simulator.session_context import SessionContext
 from realtime.simulator.shared import response_plan
 from realtime.simulator.validation import images
 from realtime.simulator.validation.session_config import reasons

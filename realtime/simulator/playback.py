@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from realtime.audio import duration_ms
-from realtime.simulator.session_context import SessionContext
-from realtime.simulator.work import Script
+from realtime.simulator.conversation.jobs import Script
+from realtime.simulator.conversation.session_context import SessionContext
 
 CLEARING = 0.05
 """Seconds until a buffer that was cleared is silent; the rest of the response's events come first, as recorded."""

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from realtime.audio import duration_ms
-from realtime.simulator import usage
-from realtime.simulator.items import Stored
+from realtime.simulator.conversation import usage
+from realtime.simulator.conversation.context_window import fixed_tokens
+from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.jobs import Script, Speak
+from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.outputs import Output, Outputs
 from realtime.simulator.playback import Playback
-from realtime.simulator.session_context import SessionContext
 from realtime.simulator.shared import response_plan
 from realtime.simulator.validation.session_config import reasons
-from realtime.simulator.window import fixed_tokens
-from realtime.simulator.work import Script, Speak
 
 DELTA_BYTES = 12_000
 """PCM16 bytes in an audio delta: 250 ms, as derived from the API's usage."""

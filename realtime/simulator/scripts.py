@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from realtime.simulator.conversation.jobs import Hear, Script, Think, Work, WorkFailed
 from realtime.simulator.responses import Response
-from realtime.simulator.work import Hear, Script, Think, Work, WorkFailed
 
 LATEST = 0.5
 """Seconds that a busy machine's delay is made up for at most."""

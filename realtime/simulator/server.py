@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from realtime.audio import duration_ms
+from realtime.simulator.conversation.jobs import Hear, Work
 from realtime.simulator.conversing import Conversation
 from realtime.simulator.faults import refused
 from realtime.simulator.handshake import Accepted, Refused, Turned, judge, refused_by_http
@@ -33,7 +34,6 @@ from realtime.simulator.scenario import Scenario
 from realtime.simulator.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.stage import Stage
-from realtime.simulator.work import Hear, Work
 
 __all__ = ["SimulatorOptions", "SimulatorServer"]
 

@@ -12,16 +12,17 @@ from typing import Any
 from realtime.audio import duration_ms
 from realtime.simulator.answering import Answering, ResponseCreated, ResponseEnded
 from realtime.simulator.buffer import SpeechStarted, SpeechStopped
-from realtime.simulator.client_items import stored_item
+from realtime.simulator.conversation.client_items import stored_item
+from realtime.simulator.conversation.items import Items
+from realtime.simulator.conversation.jobs import Script, Work, WorkFailed
+from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.hearing import Hearing
 from realtime.simulator.idle_timer import IdleTimeout, IdleTimer
-from realtime.simulator.items import Items
 from realtime.simulator.mcp import Mcp
 from realtime.simulator.planner import Planner
 from realtime.simulator.playback import Playback
 from realtime.simulator.rate_limits import RateLimits
 from realtime.simulator.scripts import Scripts
-from realtime.simulator.session_context import SessionContext
 from realtime.simulator.shared.ids import Ids
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.validation.api_errors import (
@@ -35,7 +36,6 @@ from realtime.simulator.validation.api_errors import (
 )
 from realtime.simulator.validation.json_reader import read
 from realtime.simulator.validation.session_config import Config
-from realtime.simulator.work import Script, Work, WorkFailed
 
 LONGEST_EVENT_ID = 512
 """Characters of a client's ``event_id``."""

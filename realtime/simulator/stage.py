@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from realtime.simulator.conversation.jobs import Work
 from realtime.simulator.cursor import Cursor
 from realtime.simulator.scenario import (
     JUNK,
@@ -31,7 +32,6 @@ from realtime.simulator.shared.frames import Abort, Frame, Freeze, Raw, Shut
 from realtime.simulator.templates import Known, Unfilled, fill, matches
 from realtime.simulator.validation.api_errors import Refusal
 from realtime.simulator.validation.json_reader import read
-from realtime.simulator.work import Work
 
 
 class Stage:

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from realtime.simulator import usage
 from realtime.simulator.buffer import InputBuffer
-from realtime.simulator.items import Stored
-from realtime.simulator.session_context import SessionContext
+from realtime.simulator.conversation import usage
+from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.jobs import Hear, Script, WorkFailed, words
+from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.validation.session_config import LOGPROBS, STREAMING_MODELS
-from realtime.simulator.work import Hear, Script, WorkFailed, words
 
 EVENT = "conversation.item.input_audio_transcription"
 DIARIZING_MODEL = "gpt-4o-transcribe-diarize"

@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from realtime.simulator.conversation.jobs import Hear
 from realtime.simulator.model.speech_synthesis import speak
-from realtime.simulator.work import Hear
 from tests.realtime.simulator.stage import GET_WEATHER, SET_MEMORY, Event, Stage, encoded, silence, user
 
 Step = Callable[["Client"], None]

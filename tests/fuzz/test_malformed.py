@@ -18,10 +18,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from realtime.simulator import vad
+from realtime.simulator.conversation.jobs import Hear
 from realtime.simulator.server import SimulatorServer
 from realtime.simulator.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
-from realtime.simulator.work import Hear
 from tests.fuzz.frames import frames
 from tests.realtime.simulator.watch import check, watched
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from realtime.audio import RATE
+from realtime.simulator.conversation.jobs import Hear
 from realtime.simulator.model.speech_synthesis import speak
 from realtime.simulator.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
-from realtime.simulator.work import Hear
 from tests.realtime.simulator.watch import check
 
 Event = dict[str, Any]

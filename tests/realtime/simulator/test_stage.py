@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from realtime.simulator.conversation.jobs import Hear
 from realtime.simulator.model.speech_synthesis import speak
 from realtime.simulator.scenario import (
     JUNK,
@@ -32,7 +33,6 @@ from realtime.simulator.session import SimulatedSession
 from realtime.simulator.shared.frames import Abort, Freeze, Raw, Shut
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.stage import Stage
-from realtime.simulator.work import Hear
 from realtime.testing import Clock
 
 START = 1_795_000_000

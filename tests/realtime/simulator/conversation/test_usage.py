@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.simulator.usage import CACHE_STEP, item_tokens, response_usage, text_tokens, transcription_usage
+from realtime.simulator.conversation.usage import (
+    CACHE_STEP,
+    item_tokens,
+    response_usage,
+    text_tokens,
+    transcription_usage,
+)
 from tests.realtime.simulator.order import usage_violations
 
 COUNTS = st.fixed_dictionaries({kind: st.integers(0, 500) for kind in ("text", "audio", "image")})

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from realtime.simulator.items import Items, Stored
+from realtime.simulator.conversation.items import Items, Stored
+from realtime.simulator.conversation.jobs import Script
 from realtime.simulator.shared.ids import Ids
 from realtime.simulator.validation.session_config import Config
-from realtime.simulator.work import Script
 
 
 class Emit(Protocol):

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from realtime.simulator import items
+from realtime.simulator.conversation import items
 from tests.realtime.simulator.stage import ITEM, Event, Stage, encoded, errors, only, silence, sound, types, user
 
 

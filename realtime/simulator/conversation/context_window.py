@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from realtime.simulator import usage
-from realtime.simulator.items import Stored
+from realtime.simulator.conversation import usage
+from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.jobs import WorkFailed
 from realtime.simulator.validation.session_config import reasons
-from realtime.simulator.work import WorkFailed
 
 READABLE = {True: 96_000, False: 28_224}
 """Tokens of input: of the reasoning models (128k less the longest answer), of the others (protocol 3.2)."""

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from realtime.simulator import window
+from realtime.simulator.conversation import context_window
 from tests.realtime.simulator.stage import Stage, done
 
 ROOM = 700
@@ -20,7 +20,7 @@ TURN = "word " * 100
 @pytest.fixture(autouse=True)
 def narrow() -> Iterator[None]:
     """A window that a few messages fill."""
-    with mock.patch.object(window, "READABLE", {True: ROOM, False: ROOM}):
+    with mock.patch.object(context_window, "READABLE", {True: ROOM, False: ROOM}):
         yield
 
 
@@ -76,4 +76,4 @@ def test_a_retention_ratio_keeps_the_beginning() -> None:
 def test_a_limit_of_tokens_after_the_instructions() -> None:
     """``token_limits.post_instructions`` makes the window narrower."""
     limits = {"type": "retention_ratio", "retention_ratio": 1, "token_limits": {"post_instructions": 250}}
-    assert read(crowded(truncation=limits))["input_tokens"] <= 250 + window.fixed_tokens({"instructions": "Be brief.", "tools": []})
+    assert read(crowded(truncation=limits))["input_tokens"] <= 250 + context_window.fixed_tokens({"instructions": "Be brief.", "tools": []})

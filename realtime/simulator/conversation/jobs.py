@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from realtime.simulator.items import Stored
+from realtime.simulator.conversation.items import Stored
 
 
 @dataclass(frozen=True, slots=True)

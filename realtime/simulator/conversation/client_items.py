@@ -8,8 +8,8 @@ from typing import Any
 
 from realtime.audio import duration_ms
 from realtime.pcm import to_pcm24
-from realtime.simulator.items import Stored
-from realtime.simulator.session_context import SessionContext
+from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.validation import item_validation
 from realtime.simulator.validation.api_errors import Refusal
 

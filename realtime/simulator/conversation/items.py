@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from realtime.audio import duration_ms
-from realtime.simulator import usage
+from realtime.simulator.conversation import usage
 from realtime.simulator.validation.api_errors import Refusal, no_item, out_of_range
 
 MOST_ITEMS = 10_000
