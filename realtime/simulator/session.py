@@ -11,13 +11,13 @@ from typing import Any
 
 from realtime.audio import duration_ms
 from realtime.simulator.answering import Answering, ResponseCreated, ResponseEnded
-from realtime.simulator.buffer import SpeechStarted, SpeechStopped
 from realtime.simulator.conversation.client_items import stored_item
 from realtime.simulator.conversation.items import Items
 from realtime.simulator.conversation.jobs import Script, Work, WorkFailed
 from realtime.simulator.conversation.session_context import SessionContext
-from realtime.simulator.hearing import Hearing
-from realtime.simulator.idle_timer import IdleTimeout, IdleTimer
+from realtime.simulator.input.idle_timer import IdleTimeout, IdleTimer
+from realtime.simulator.input.input_audio import Hearing
+from realtime.simulator.input.input_buffer import SpeechStarted, SpeechStopped
 from realtime.simulator.mcp import Mcp
 from realtime.simulator.planner import Planner
 from realtime.simulator.playback import Playback

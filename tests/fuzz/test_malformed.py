@@ -17,8 +17,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from realtime.simulator import vad
 from realtime.simulator.conversation.jobs import Hear
+from realtime.simulator.input import vad
 from realtime.simulator.server import SimulatorServer
 from realtime.simulator.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions

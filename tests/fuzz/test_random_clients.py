@@ -6,7 +6,7 @@ from unittest import mock
 
 from hypothesis import HealthCheck, given, settings
 
-from realtime.simulator import vad
+from realtime.simulator.input import vad
 from tests.fuzz.clients import CLIENTS, Client, Step
 from tests.realtime.simulator.watch import watched
 

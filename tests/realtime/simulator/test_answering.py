@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from realtime.simulator import vad
+from realtime.simulator.input import vad
 from tests.realtime.simulator.stage import (
     AUDIO_CLOSED,
     COMMITTED,

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from realtime.simulator import server as server_module
-from realtime.simulator import vad
+from realtime.simulator.input import vad
 from realtime.simulator.server import MESSAGE_LIMIT, SimulatorServer
 from realtime.simulator.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from realtime.audio import RATE
-from realtime.simulator import vad
-from realtime.simulator.vad import FRAME_BYTES, Listener, Started, Stopped, by_energy, make_detector
+from realtime.simulator.input import vad
+from realtime.simulator.input.vad import FRAME_BYTES, Listener, Started, Stopped, by_energy, make_detector
 from tests.realtime.simulator.stage import silence, utterance
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from realtime.simulator.buffer import InputBuffer
 from realtime.simulator.conversation.jobs import Script
 from realtime.simulator.conversation.session_context import SessionContext
-from realtime.simulator.vad import FRAME_MS
+from realtime.simulator.input.input_buffer import InputBuffer
+from realtime.simulator.input.vad import FRAME_MS
 
 
 @dataclass(frozen=True, slots=True)

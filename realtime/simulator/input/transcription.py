@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from realtime.simulator.buffer import InputBuffer
 from realtime.simulator.conversation import usage
 from realtime.simulator.conversation.items import Stored
 from realtime.simulator.conversation.jobs import Hear, Script, WorkFailed, words
 from realtime.simulator.conversation.session_context import SessionContext
+from realtime.simulator.input.input_buffer import InputBuffer
 from realtime.simulator.validation.session_config import LOGPROBS, STREAMING_MODELS
 
 EVENT = "conversation.item.input_audio_transcription"

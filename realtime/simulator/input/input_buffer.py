@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from realtime.audio import RATE, duration_ms
-from realtime.simulator.vad import FRAME_MS, Listener, Started, Stopped
+from realtime.simulator.input.vad import FRAME_MS, Listener, Started, Stopped
 from realtime.simulator.validation.api_errors import Refusal
 
 MINIMUM_MS = 100

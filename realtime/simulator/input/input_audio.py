@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from realtime.simulator.buffer import InputBuffer, SpeechStarted, SpeechStopped
 from realtime.simulator.conversation.client_items import decoded
 from realtime.simulator.conversation.items import user_speech
 from realtime.simulator.conversation.session_context import SessionContext
-from realtime.simulator.transcribing import Transcribing
+from realtime.simulator.input.input_buffer import InputBuffer, SpeechStarted, SpeechStopped
+from realtime.simulator.input.transcription import Transcribing
 from realtime.simulator.validation.api_errors import expect, missing
 
 

@@ -7,7 +7,7 @@ from itertools import count
 import numpy as np
 import pytest
 
-from realtime.simulator.buffer import LIMIT_MS, InputBuffer, SpeechStarted, SpeechStopped
+from realtime.simulator.input.input_buffer import LIMIT_MS, InputBuffer, SpeechStarted, SpeechStopped
 from realtime.simulator.validation.api_errors import Refusal
 from tests.realtime.simulator.stage import silence
 

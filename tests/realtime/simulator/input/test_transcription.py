@@ -10,9 +10,9 @@ import pytest
 from websockets.asyncio.client import connect
 
 from realtime.simulator.handshake import Accepted, Turned, judge
+from realtime.simulator.input.transcription import EVENT
 from realtime.simulator.server import SimulatorServer
 from realtime.simulator.shared.options import SimulatorOptions
-from realtime.simulator.transcribing import EVENT
 from tests.realtime.simulator.stage import (
     COMMITTED,
     Event,
