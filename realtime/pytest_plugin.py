@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import pytest
 
 from realtime.simulator.running import RunningSimulator
-from realtime.simulator.scenario import Scenario, Step
-from realtime.simulator.scenario_files import load
+from realtime.simulator.scenarios.loader import load
+from realtime.simulator.scenarios.steps import Scenario, Step
 from realtime.simulator.shared.options import SimulatorOptions
 
 HURRIED = SimulatorOptions(latency_ms=5, pace=40)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from realtime.simulator.fault import FaultError
 from realtime.simulator.faults import described
 from realtime.simulator.line import Line
-from realtime.simulator.scenario import ScenarioError
-from realtime.simulator.scenario_files import load
+from realtime.simulator.scenarios.loader import load
+from realtime.simulator.scenarios.steps import ScenarioError
 from realtime.simulator.server import SimulatorOptions, SimulatorServer
 
 

@@ -19,10 +19,10 @@ from realtime.dialects import BetaClient, Translator
 from realtime.simulator.conversation.jobs import Work
 from realtime.simulator.handshake import Accepted
 from realtime.simulator.line import Line
-from realtime.simulator.session import SimulatedSession
+from realtime.simulator.scenarios.player import Stage
+from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared.frames import Abort, Frame, Freeze, Shut
 from realtime.simulator.shared.options import SimulatorOptions
-from realtime.simulator.stage import Stage
 
 log = logging.getLogger(__name__)
 

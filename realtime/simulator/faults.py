@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from realtime.events import Event, parse
-from realtime.simulator import failing
 from realtime.simulator.fault import Fault, FaultError, Passed
 from realtime.simulator.mangling import (
     Duplicates,
@@ -20,6 +19,7 @@ from realtime.simulator.mangling import (
     TruncatedJson,
     UnknownEvent,
 )
+from realtime.simulator.session import scripted_failures
 from realtime.simulator.shared import response_plan
 from realtime.simulator.shared.frames import Abort, Frame, Freeze, Shut
 from realtime.simulator.shared.options import SimulatorOptions
@@ -171,7 +171,7 @@ class _FailingResponses(Fault):
         if self._count % int(self.amount):
             return None
         self.note(f"response {self._count} fails with {self.code}")
-        return [response_plan.Fail(dict(failing.ERRORS[self.code]))]
+        return [response_plan.Fail(dict(scripted_failures.ERRORS[self.code]))]
 
 
 class RateLimit(_FailingResponses):

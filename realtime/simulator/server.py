@@ -30,10 +30,10 @@ from realtime.simulator.line import Line
 from realtime.simulator.model.speech_recognition import transcribe, transcribe_so_far
 from realtime.simulator.model.speech_synthesis import speak
 from realtime.simulator.rest import Rest
-from realtime.simulator.scenario import Scenario
-from realtime.simulator.session import SimulatedSession
+from realtime.simulator.scenarios.player import Stage
+from realtime.simulator.scenarios.steps import Scenario
+from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
-from realtime.simulator.stage import Stage
 
 __all__ = ["SimulatorOptions", "SimulatorServer"]
 
@@ -77,7 +77,7 @@ class SimulatorServer:
         Line(self.options.faults)
         if self.options.scenario is not None and not isinstance(self.options.scenario, Scenario):
             given = self.options.scenario
-            raise TypeError(f"options.scenario must be a Scenario, not {given!r}: realtime.simulator.scenario_files.load reads a file")
+            raise TypeError(f"options.scenario must be a Scenario, not {given!r}: realtime.simulator.scenarios.loader.load reads a file")
         self._scenario = self.options.scenario
         self._server: Server | None = None
         self._workers: ThreadPoolExecutor | None = None

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from realtime.simulator.conversation.jobs import Hear
 from realtime.simulator.input import vad
 from realtime.simulator.server import SimulatorServer
-from realtime.simulator.session import SimulatedSession
+from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
 from tests.fuzz.frames import frames
 from tests.realtime.simulator.watch import check, watched

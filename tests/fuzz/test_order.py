@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 
 from realtime.simulator.input import vad
-from realtime.simulator.session import SimulatedSession
+from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
 from tests.fuzz.clients import TURN, Client
 from tests.realtime.simulator.order import violations

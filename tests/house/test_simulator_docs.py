@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from realtime.simulator.faults import PRESETS, described
-from realtime.simulator.scenario import JUNK
-from realtime.simulator.scenario_files import STEPS, parse
+from realtime.simulator.scenarios.loader import STEPS, parse
+from realtime.simulator.scenarios.placeholders import NAMES
+from realtime.simulator.scenarios.steps import JUNK
 from realtime.simulator.shared.options import SimulatorOptions
-from realtime.simulator.templates import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 

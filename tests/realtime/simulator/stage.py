@@ -14,7 +14,7 @@ import pytest
 from realtime.audio import RATE
 from realtime.simulator.conversation.jobs import Hear
 from realtime.simulator.model.speech_synthesis import speak
-from realtime.simulator.session import SimulatedSession
+from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
 from tests.realtime.simulator.watch import check
 

@@ -18,7 +18,7 @@ from websockets.frames import Frame, Opcode
 from realtime.simulator import server as server_module
 from realtime.simulator.input import vad
 from realtime.simulator.server import MESSAGE_LIMIT, SimulatorServer
-from realtime.simulator.session import SimulatedSession
+from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
 from tests.realtime.simulator.dialling import PATIENCE, QUICK, dial, drained, send, until
 from tests.realtime.simulator.stage import errors, types, user

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from realtime.simulator.running import RunningSimulator
-from realtime.simulator.scenario import Binary, Close, Drop, Emit, Expect, Hang, Malformed, Say, Scenario, Step
+from realtime.simulator.scenarios.steps import Binary, Close, Drop, Emit, Expect, Hang, Malformed, Say, Scenario, Step
 from realtime.simulator.shared.options import SimulatorOptions
 
 OPTIONS = SimulatorOptions(latency_ms=1, pace=100, voice="tone")

@@ -11,7 +11,7 @@ from unittest import mock
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import Field, TypeAdapter, ValidationError
 
-from realtime.simulator.session import SimulatedSession
+from realtime.simulator.session.session import SimulatedSession
 from tests.realtime.simulator.order import Event, Order, usage_violations
 
 TOLD = 5

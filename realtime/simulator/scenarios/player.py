@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from realtime.simulator.conversation.jobs import Work
-from realtime.simulator.cursor import Cursor
-from realtime.simulator.scenario import (
+from realtime.simulator.scenarios.cursor import Cursor
+from realtime.simulator.scenarios.placeholders import Known, Unfilled, fill, matches
+from realtime.simulator.scenarios.steps import (
     JUNK,
     Binary,
     Call,
@@ -26,10 +27,9 @@ from realtime.simulator.scenario import (
     Step,
     Until,
 )
-from realtime.simulator.session import SimulatedSession
+from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared import response_plan
 from realtime.simulator.shared.frames import Abort, Frame, Freeze, Raw, Shut
-from realtime.simulator.templates import Known, Unfilled, fill, matches
 from realtime.simulator.validation.api_errors import Refusal
 from realtime.simulator.validation.json_reader import read
 

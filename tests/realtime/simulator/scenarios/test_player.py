@@ -9,7 +9,8 @@ import pytest
 
 from realtime.simulator.conversation.jobs import Hear
 from realtime.simulator.model.speech_synthesis import speak
-from realtime.simulator.scenario import (
+from realtime.simulator.scenarios.player import Stage
+from realtime.simulator.scenarios.steps import (
     JUNK,
     Binary,
     Call,
@@ -29,10 +30,9 @@ from realtime.simulator.scenario import (
     Step,
     Until,
 )
-from realtime.simulator.session import SimulatedSession
+from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared.frames import Abort, Freeze, Raw, Shut
 from realtime.simulator.shared.options import SimulatorOptions
-from realtime.simulator.stage import Stage
 from realtime.testing import Clock
 
 START = 1_795_000_000

@@ -9,8 +9,7 @@ from typing import Any
 
 import yaml
 
-from realtime.simulator.failing import ERRORS
-from realtime.simulator.scenario import (
+from realtime.simulator.scenarios.steps import (
     Binary,
     Call,
     Close,
@@ -29,6 +28,7 @@ from realtime.simulator.scenario import (
     Step,
     Until,
 )
+from realtime.simulator.session.scripted_failures import ERRORS
 from realtime.simulator.validation.api_errors import json_type
 
 

@@ -6,7 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Sequence
 
-from realtime.simulator.scenario import Call, Expect, Fail, Placed, Say, Step, Until, describe, numbered, walk
+from realtime.simulator.scenarios.steps import Call, Expect, Fail, Placed, Say, Step, Until, describe, numbered, walk
 
 FORESIGHT = 200
 """Steps that are looked through for an answer before a response is left to the brain."""

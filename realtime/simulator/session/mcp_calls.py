@@ -16,8 +16,8 @@ from typing import Any
 from realtime.simulator.conversation.items import Stored
 from realtime.simulator.conversation.jobs import Script
 from realtime.simulator.conversation.session_context import SessionContext
-from realtime.simulator.outputs import Output
-from realtime.simulator.responses import Response
+from realtime.simulator.session.output_items import Output
+from realtime.simulator.session.response import Response
 from realtime.simulator.shared import response_plan
 
 LISTING = 0.08

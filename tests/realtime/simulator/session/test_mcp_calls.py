@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from realtime.simulator.mcp import SERVERS, ServerTool
+from realtime.simulator.session.mcp_calls import SERVERS, ServerTool
 from tests.realtime.simulator.stage import ENDED, GET_WEATHER, Event, Stage, done, only, spoken_words, types
 
 LIST = ["conversation.item.added", "mcp_list_tools.in_progress"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.simulator.responses import ARGUMENTS_TOKEN, sentences
+from realtime.simulator.session.response import ARGUMENTS_TOKEN, sentences
 from tests.realtime.simulator.stage import (
     AUDIO_CLOSED,
     CLOSED,

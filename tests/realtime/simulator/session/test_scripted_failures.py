@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.simulator.failing import ERRORS
+from realtime.simulator.session.scripted_failures import ERRORS
 from tests.realtime.simulator.stage import AUDIO_CLOSED, Stage, done, silence, types
 
 FAILED = ["response.created", "response.done"]

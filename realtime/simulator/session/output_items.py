@@ -13,7 +13,7 @@ from realtime.pcm import from_pcm24
 from realtime.simulator.conversation import usage
 from realtime.simulator.conversation.items import Stored
 from realtime.simulator.conversation.session_context import SessionContext
-from realtime.simulator.playback import Playback
+from realtime.simulator.session.output_audio_buffer import Playback
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from realtime.simulator.conversation.jobs import Hear, Script, Think, Work, WorkFailed
-from realtime.simulator.responses import Response
+from realtime.simulator.session.response import Response
 
 LATEST = 0.5
 """Seconds that a busy machine's delay is made up for at most."""

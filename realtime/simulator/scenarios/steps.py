@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from realtime.simulator.failing import ERRORS
-from realtime.simulator.templates import check
+from realtime.simulator.scenarios.placeholders import check
+from realtime.simulator.session.scripted_failures import ERRORS
 
 Mode = Literal["on top", "only"]
 """``on top``: what no step takes behaves as ever. ``only``: nothing happens that no step says."""

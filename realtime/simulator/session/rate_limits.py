@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from realtime.simulator.conversation.jobs import Script
 from realtime.simulator.conversation.session_context import SessionContext
-from realtime.simulator.responses import Response
+from realtime.simulator.session.response import Response
 
 RATE_LIMIT_DELAY = 0.04
 """Seconds between response.done and rate_limits.updated in recorded traffic."""

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from realtime.simulator.conversation.items import Stored
 from realtime.simulator.conversation.session_context import SessionContext
-from realtime.simulator.mcp import Listed, Mcp
 from realtime.simulator.model import model
-from realtime.simulator.responses import Response
+from realtime.simulator.session.mcp_calls import Listed, Mcp
+from realtime.simulator.session.response import Response
 from realtime.simulator.shared import response_plan
 from realtime.simulator.validation import images
 from realtime.simulator.validation.session_config import reasons

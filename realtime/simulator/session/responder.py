@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from realtime.simulator import failing
 from realtime.simulator.conversation.client_items import stored_item
 from realtime.simulator.conversation.context_window import fitted
 from realtime.simulator.conversation.items import Stored
 from realtime.simulator.conversation.jobs import Script, Think, WorkFailed, words
 from realtime.simulator.conversation.session_context import SessionContext
-from realtime.simulator.planner import Planner
-from realtime.simulator.playback import Playback
-from realtime.simulator.responses import Response
-from realtime.simulator.scripts import Scripts
+from realtime.simulator.session import scripted_failures
+from realtime.simulator.session.output_audio_buffer import Playback
+from realtime.simulator.session.planner import Planner
+from realtime.simulator.session.response import Response
+from realtime.simulator.session.scheduler import Scripts
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.validation.api_errors import (
     Refusal,
@@ -142,11 +142,11 @@ class Answering:
             for stored in response.input:
                 if stored.audio and stored.item.get("role") == "user":
                     yield from words(stored)
-            failure = "" if planned else failing.wanted(response.metadata, response.settings, response.input)
-            if failure in failing.ERRORS:
+            failure = "" if planned else scripted_failures.wanted(response.metadata, response.settings, response.input)
+            if failure in scripted_failures.ERRORS:
                 yield latency
-                raise failing.Wanted(failure)
-            make_plan = failing.content_filter if failure else lambda: planned or self.planner.plan(response, listed)
+                raise scripted_failures.Wanted(failure)
+            make_plan = scripted_failures.content_filter if failure else lambda: planned or self.planner.plan(response, listed)
             yield from response.script(make_plan, latency, options.pace)
         except WorkFailed as failed:
             response.finish("failed", {"type": "failed", "error": failed.error()})

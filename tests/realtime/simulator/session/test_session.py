@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.simulator.session import _FIELDS
+from realtime.simulator.session.session import _FIELDS
 from tests.realtime.simulator.stage import (
     ENDED,
     ITEM,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from realtime.audio import duration_ms
-from realtime.simulator.answering import Answering, ResponseCreated, ResponseEnded
 from realtime.simulator.conversation.client_items import stored_item
 from realtime.simulator.conversation.items import Items
 from realtime.simulator.conversation.jobs import Script, Work, WorkFailed
@@ -18,11 +17,12 @@ from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.input.idle_timer import IdleTimeout, IdleTimer
 from realtime.simulator.input.input_audio import Hearing
 from realtime.simulator.input.input_buffer import SpeechStarted, SpeechStopped
-from realtime.simulator.mcp import Mcp
-from realtime.simulator.planner import Planner
-from realtime.simulator.playback import Playback
-from realtime.simulator.rate_limits import RateLimits
-from realtime.simulator.scripts import Scripts
+from realtime.simulator.session.mcp_calls import Mcp
+from realtime.simulator.session.output_audio_buffer import Playback
+from realtime.simulator.session.planner import Planner
+from realtime.simulator.session.rate_limits import RateLimits
+from realtime.simulator.session.responder import Answering, ResponseCreated, ResponseEnded
+from realtime.simulator.session.scheduler import Scripts
 from realtime.simulator.shared.ids import Ids
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.validation.api_errors import (

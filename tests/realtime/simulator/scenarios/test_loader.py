@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from realtime.simulator.scenario import (
+from realtime.simulator.scenarios.loader import STEPS, load, parse
+from realtime.simulator.scenarios.steps import (
     Binary,
     Call,
     Close,
@@ -27,7 +28,6 @@ from realtime.simulator.scenario import (
     Step,
     Until,
 )
-from realtime.simulator.scenario_files import STEPS, load, parse
 
 STORY = """\
 name: a bad day

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from realtime.simulator.templates import Known, Unfilled, check, fill, look_up, matches
+from realtime.simulator.scenarios.placeholders import Known, Unfilled, check, fill, look_up, matches
 
 
 @pytest.fixture

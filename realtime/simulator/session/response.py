@@ -13,8 +13,8 @@ from realtime.simulator.conversation.context_window import fixed_tokens
 from realtime.simulator.conversation.items import Stored
 from realtime.simulator.conversation.jobs import Script, Speak
 from realtime.simulator.conversation.session_context import SessionContext
-from realtime.simulator.outputs import Output, Outputs
-from realtime.simulator.playback import Playback
+from realtime.simulator.session.output_audio_buffer import Playback
+from realtime.simulator.session.output_items import Output, Outputs
 from realtime.simulator.shared import response_plan
 from realtime.simulator.validation.session_config import reasons
 
