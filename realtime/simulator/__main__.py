@@ -9,8 +9,8 @@ import signal
 import sys
 from collections.abc import Callable
 
-from realtime.simulator.fault import FaultError
-from realtime.simulator.faults import described
+from realtime.simulator.faults.base import FaultError
+from realtime.simulator.faults.presets import described
 from realtime.simulator.line import Line
 from realtime.simulator.scenarios.loader import load
 from realtime.simulator.scenarios.steps import ScenarioError

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from realtime.events import parse
-from realtime.simulator.faults import make
+from realtime.simulator.faults.presets import make
 from realtime.simulator.shared import response_plan
 from realtime.simulator.shared.frames import Frame
 from realtime.simulator.shared.options import SimulatorOptions

@@ -22,7 +22,7 @@ from websockets.http11 import Request, Response
 from realtime.audio import duration_ms
 from realtime.simulator.conversation.jobs import Hear, Work
 from realtime.simulator.conversing import Conversation
-from realtime.simulator.faults import refused
+from realtime.simulator.faults.presets import refused
 from realtime.simulator.handshake import Accepted, Refused, Turned, judge, refused_by_http
 from realtime.simulator.http import door, failure
 from realtime.simulator.keys import Keys

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from realtime.simulator.faults import PRESETS, described
+from realtime.simulator.faults.presets import PRESETS, described
 from realtime.simulator.scenarios.loader import STEPS, parse
 from realtime.simulator.scenarios.placeholders import NAMES
 from realtime.simulator.scenarios.steps import JUNK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from realtime.simulator.faults import PRESETS
+from realtime.simulator.faults.presets import PRESETS
 from realtime.simulator.line import Line
 from realtime.simulator.shared.frames import Frame, Raw, Shut
 

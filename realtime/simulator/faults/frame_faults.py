@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from realtime.simulator.fault import Fault, Passed
+from realtime.simulator.faults.base import Fault, Passed
 from realtime.simulator.shared.frames import Frame, Raw
 
 

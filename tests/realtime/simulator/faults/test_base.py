@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from realtime.simulator.fault import Fault
+from realtime.simulator.faults.base import Fault
 from realtime.simulator.shared.options import SimulatorOptions
 
 

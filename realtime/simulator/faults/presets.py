@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from realtime.events import Event, parse
-from realtime.simulator.fault import Fault, FaultError, Passed
-from realtime.simulator.mangling import (
+from realtime.simulator.faults.base import Fault, FaultError, Passed
+from realtime.simulator.faults.frame_faults import (
     Duplicates,
     HugeFrame,
     LostDelta,

@@ -12,8 +12,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from realtime.simulator.fault import FaultError
-from realtime.simulator.faults import PRESETS, described
+from realtime.simulator.faults.base import FaultError
+from realtime.simulator.faults.presets import PRESETS, described
 from realtime.simulator.line import Line
 from realtime.simulator.server import SimulatorServer
 from realtime.simulator.shared.frames import Abort, Frame, Freeze, Shut

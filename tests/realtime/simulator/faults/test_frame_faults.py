@@ -7,7 +7,7 @@ import json
 import pytest
 
 from realtime.simulator.shared.frames import Raw
-from tests.realtime.simulator.test_faults import DELTA, DONE, EVENTS, sent
+from tests.realtime.simulator.faults.test_presets import DELTA, DONE, EVENTS, sent
 
 
 def test_lost_delta() -> None:

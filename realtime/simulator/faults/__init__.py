@@ -1,0 +1,1 @@
+"""Faults: what goes wrong on a connection, on demand."""
