@@ -99,8 +99,8 @@ def spoken() -> bytes:
 @pytest.fixture
 def simulator() -> Iterator[Any]:
     """A real simulator on a port and a loop of its own: ``simulator.url`` is what a client dials."""
-    from realtime.simulator.running import RunningSimulator  # noqa: PLC0415  (after the shield)
     from realtime.simulator.shared.options import SimulatorOptions  # noqa: PLC0415  (after the shield)
+    from realtime.simulator.thread import RunningSimulator  # noqa: PLC0415  (after the shield)
     from tests.realtime.simulator.watch import watched  # noqa: PLC0415  (after the shield)
 
     with watched(), RunningSimulator(SimulatorOptions(latency_ms=5, pace=40)) as running:

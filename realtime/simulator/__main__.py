@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from realtime.simulator.faults.base import FaultError
 from realtime.simulator.faults.presets import described
-from realtime.simulator.line import Line
 from realtime.simulator.scenarios.loader import load
 from realtime.simulator.scenarios.steps import ScenarioError
-from realtime.simulator.server import SimulatorOptions, SimulatorServer
+from realtime.simulator.server.outgoing import Line
+from realtime.simulator.server.server import SimulatorOptions, SimulatorServer
 
 
 def main() -> int:

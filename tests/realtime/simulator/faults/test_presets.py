@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from realtime.simulator.faults.base import FaultError
 from realtime.simulator.faults.presets import PRESETS, described
-from realtime.simulator.line import Line
 from realtime.simulator.server import SimulatorServer
+from realtime.simulator.server.outgoing import Line
 from realtime.simulator.shared.frames import Abort, Frame, Freeze, Shut
 from realtime.simulator.shared.options import SimulatorOptions
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import pytest
 from websockets.asyncio.client import connect
 
-from realtime.simulator.handshake import Accepted, Turned, judge
 from realtime.simulator.input.transcription import EVENT
 from realtime.simulator.server import SimulatorServer
+from realtime.simulator.server.handshake import Accepted, Turned, judge
 from realtime.simulator.shared.options import SimulatorOptions
 from tests.realtime.simulator.stage import (
     COMMITTED,

@@ -18,10 +18,10 @@ from openai.types.realtime import ClientSecretCreateResponse
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from realtime.simulator.http import Answer, Asked
-from realtime.simulator.keys import Keys
-from realtime.simulator.rest import Rest
 from realtime.simulator.server import SimulatorServer
+from realtime.simulator.server.http import Answer, Asked
+from realtime.simulator.server.keys import Keys
+from realtime.simulator.server.rest_api import Rest
 from realtime.simulator.shared.options import SimulatorOptions
 from tests.realtime.frames import values
 

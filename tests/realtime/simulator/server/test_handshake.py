@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.simulator.handshake import Accepted, Refused, Turned, given_key, judge
+from realtime.simulator.server.handshake import Accepted, Refused, Turned, given_key, judge
 from realtime.simulator.shared.options import SimulatorOptions
 
 GOOD = {"authorization": "Bearer sk-good"}

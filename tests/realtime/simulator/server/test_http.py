@@ -14,8 +14,17 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from realtime.simulator import http
-from realtime.simulator.http import LARGEST_BODY, Answer, Asked, Exchange, door, failure, opens_websocket, undecided
+from realtime.simulator.server import http
+from realtime.simulator.server.http import (
+    LARGEST_BODY,
+    Answer,
+    Asked,
+    Exchange,
+    door,
+    failure,
+    opens_websocket,
+    undecided,
+)
 
 POST = b"POST /v1/x?y=1 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer k\r\nContent-Length: 4\r\n\r\nbody"
 HANDSHAKE = (

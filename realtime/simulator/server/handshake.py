@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from realtime.dialects import asks_for_beta
-from realtime.simulator.keys import Keys, is_ephemeral
+from realtime.simulator.server.keys import Keys, is_ephemeral
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.validation.api_errors import Refusal, invalid_value
 from realtime.simulator.validation.session_config import TRANSCRIPTION_MODELS

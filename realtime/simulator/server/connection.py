@@ -17,9 +17,9 @@ from websockets.frames import Opcode
 
 from realtime.dialects import BetaClient, Translator
 from realtime.simulator.conversation.jobs import Work
-from realtime.simulator.handshake import Accepted
-from realtime.simulator.line import Line
 from realtime.simulator.scenarios.player import Stage
+from realtime.simulator.server.handshake import Accepted
+from realtime.simulator.server.outgoing import Line
 from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared.frames import Abort, Frame, Freeze, Shut
 from realtime.simulator.shared.options import SimulatorOptions

@@ -15,9 +15,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from realtime.simulator import server as server_module
 from realtime.simulator.input import vad
-from realtime.simulator.server import MESSAGE_LIMIT, SimulatorServer
+from realtime.simulator.server import SimulatorServer
+from realtime.simulator.server import server as server_module
+from realtime.simulator.server.server import MESSAGE_LIMIT
 from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
 from tests.realtime.simulator.dialling import PATIENCE, QUICK, dial, drained, send, until

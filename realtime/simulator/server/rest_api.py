@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from realtime.shapes import renamed_path, settings_to_beta, settings_to_ga
-from realtime.simulator.handshake import PATHS, given_key, posted, refused_key
-from realtime.simulator.http import Answer, Asked, failure
-from realtime.simulator.keys import Ephemeral, Keys, is_ephemeral
+from realtime.simulator.server.handshake import PATHS, given_key, posted, refused_key
+from realtime.simulator.server.http import Answer, Asked, failure
+from realtime.simulator.server.keys import Ephemeral, Keys, is_ephemeral
 from realtime.simulator.shared.ids import Ids
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.validation.api_errors import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from realtime.simulator import keys as keys_module
-from realtime.simulator.keys import Keys, is_ephemeral
+from realtime.simulator.server import keys as keys_module
+from realtime.simulator.server.keys import Keys, is_ephemeral
 
 NOW = 1_795_000_000
 

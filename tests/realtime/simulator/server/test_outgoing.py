@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from realtime.simulator.faults.presets import PRESETS
-from realtime.simulator.line import Line
+from realtime.simulator.server.outgoing import Line
 from realtime.simulator.shared.frames import Frame, Raw, Shut
 
 TYPES = ["response.created", *["response.output_text.delta", "response.output_audio.delta"] * 40, "response.done"]

@@ -21,17 +21,17 @@ from websockets.http11 import Request, Response
 
 from realtime.audio import duration_ms
 from realtime.simulator.conversation.jobs import Hear, Work
-from realtime.simulator.conversing import Conversation
 from realtime.simulator.faults.presets import refused
-from realtime.simulator.handshake import Accepted, Refused, Turned, judge, refused_by_http
-from realtime.simulator.http import door, failure
-from realtime.simulator.keys import Keys
-from realtime.simulator.line import Line
 from realtime.simulator.model.speech_recognition import transcribe, transcribe_so_far
 from realtime.simulator.model.speech_synthesis import speak
-from realtime.simulator.rest import Rest
 from realtime.simulator.scenarios.player import Stage
 from realtime.simulator.scenarios.steps import Scenario
+from realtime.simulator.server.connection import Conversation
+from realtime.simulator.server.handshake import Accepted, Refused, Turned, judge, refused_by_http
+from realtime.simulator.server.http import door, failure
+from realtime.simulator.server.keys import Keys
+from realtime.simulator.server.outgoing import Line
+from realtime.simulator.server.rest_api import Rest
 from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
 

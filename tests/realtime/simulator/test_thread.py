@@ -12,9 +12,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from realtime.simulator.running import RunningSimulator
 from realtime.simulator.scenarios.steps import Binary, Close, Drop, Emit, Expect, Hang, Malformed, Say, Scenario, Step
 from realtime.simulator.shared.options import SimulatorOptions
+from realtime.simulator.thread import RunningSimulator
 
 OPTIONS = SimulatorOptions(latency_ms=1, pace=100, voice="tone")
 PATIENCE = 20  # seconds a test waits for something that takes milliseconds

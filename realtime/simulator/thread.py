@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from realtime.simulator.server import SimulatorServer
+from realtime.simulator.server.server import SimulatorServer
 from realtime.simulator.shared.options import SimulatorOptions
 
 
