@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from realtime.simulator.conversation.jobs import Hear
 from realtime.simulator.model.speech_synthesis import speak
-from tests.realtime.simulator.stage import GET_WEATHER, SET_MEMORY, Event, Stage, encoded, silence, user
+from tests.realtime.simulator.harness import GET_WEATHER, SET_MEMORY, Event, SimulatorHarness, encoded, silence, user
 
 Step = Callable[["Client"], None]
 
@@ -59,7 +59,7 @@ RAW = (
 )  # fmt: skip
 
 
-class Client(Stage):
+class Client(SimulatorHarness):
     """A session whose work may take its time, and the ids that were told, to be named again."""
 
     def __init__(self, model: str) -> None:

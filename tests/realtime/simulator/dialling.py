@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from realtime.simulator.server import SimulatorServer
 from realtime.simulator.shared.options import SimulatorOptions
-from tests.realtime.simulator.stage import Event, check, types
+from tests.realtime.simulator.harness import Event, check, types
 
 QUICK = SimulatorOptions(latency_ms=5, pace=60, voice="tone")
 PATIENCE = 20  # seconds; a busy machine may take its time, a broken one never comes

@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from realtime.simulator.conversation import context_window
-from tests.realtime.simulator.stage import Stage, done
+from tests.realtime.simulator.harness import SimulatorHarness, done
 
 ROOM = 700
 """Tokens of the window in these tests."""
@@ -24,16 +24,16 @@ def narrow() -> Iterator[None]:
         yield
 
 
-def crowded(turns: int = 10, **session: Any) -> Stage:
+def crowded(turns: int = 10, **session: Any) -> SimulatorHarness:
     """A conversation of so many long messages."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(output_modalities=["text"], instructions="Be brief.", **session)
     for _ in range(turns):
         stage.write(TURN)
     return stage
 
 
-def read(stage: Stage) -> dict[str, Any]:
+def read(stage: SimulatorHarness) -> dict[str, Any]:
     """What the next response reads."""
     usage: dict[str, Any] = done(stage.respond())["usage"]
     return usage["input_token_details"] | {"input_tokens": usage["input_tokens"]}

@@ -9,10 +9,21 @@ from unittest import mock
 import pytest
 
 from realtime.simulator.conversation import items
-from tests.realtime.simulator.stage import ITEM, Event, Stage, encoded, errors, only, silence, sound, types, user
+from tests.realtime.simulator.harness import (
+    ITEM,
+    Event,
+    SimulatorHarness,
+    encoded,
+    errors,
+    only,
+    silence,
+    sound,
+    types,
+    user,
+)
 
 
-def ids_after(stage: Stage, *wishes: tuple[str, str | None]) -> list[str]:
+def ids_after(stage: SimulatorHarness, *wishes: tuple[str, str | None]) -> list[str]:
     """Place items, (id, previous_item_id) each; the order they then stand in."""
     for item_id, previous in wishes:
         stage.write("Hello.", previous_item_id=previous) if not item_id else stage.send(
@@ -23,12 +34,12 @@ def ids_after(stage: Stage, *wishes: tuple[str, str | None]) -> list[str]:
 
 def test_where_an_item_goes() -> None:
     """Without a predecessor it comes last, after ``root`` first, after a known item right there."""
-    assert ids_after(Stage(), ("a", None), ("b", None), ("c", "root"), ("d", "a")) == ["c", "a", "d", "b"]
+    assert ids_after(SimulatorHarness(), ("a", None), ("b", None), ("c", "root"), ("d", "a")) == ["c", "a", "d", "b"]
 
 
 def test_an_item_tells_its_predecessor() -> None:
     """Added and done name the item before, null for the first, wherever it was placed."""
-    stage = Stage()
+    stage = SimulatorHarness()
     ids_after(stage, ("a", None), ("b", None), ("c", "root"), ("d", "a"))
     assert [event["previous_item_id"] for event in stage.all("conversation.item.added")] == [None, "a", None, "a"]
     assert [event["previous_item_id"] for event in stage.all("conversation.item.done")] == [None, "a", None, "a"]
@@ -36,7 +47,7 @@ def test_an_item_tells_its_predecessor() -> None:
 
 def test_an_unknown_predecessor_is_refused() -> None:
     """Nothing is added after an item that is not there."""
-    stage = Stage()
+    stage = SimulatorHarness()
     events = stage.write("Hello.", previous_item_id="nope")
     assert errors(events) == [("item_create_invalid_previous_item_id", None)]
     assert events[0]["error"]["message"] == "Error adding item: the previous item with id 'nope' does not exist."
@@ -46,7 +57,7 @@ def test_an_unknown_predecessor_is_refused() -> None:
 
 def test_an_id_that_is_taken_replaces() -> None:
     """A second item of one id takes the first one's place in the conversation, and stands where it was asked to."""
-    stage = Stage()
+    stage = SimulatorHarness()
     assert ids_after(stage, ("a", None), ("b", None), ("c", None), ("a", "b")) == ["b", "a", "c"]
     assert errors(stage.send("conversation.item.create", item=user("Hi.", id="a"), previous_item_id="a")) == [
         ("item_create_invalid_previous_item_id", None)
@@ -56,7 +67,7 @@ def test_an_id_that_is_taken_replaces() -> None:
 
 def test_done_forgets_the_first_item() -> None:
     """For an answer right after the very first item, done says null where added named it; later ones are told alike."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(output_modalities=["text"])
     told = []
     for _ in range(2):
@@ -74,7 +85,7 @@ def test_done_forgets_the_first_item() -> None:
 
 def test_retrieve_gives_the_sound_back() -> None:
     """An item is retrieved as stored, with the sound that no other event shows."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(audio={"input": {"turn_detection": None}})
     spoken = silence(100) + b"\1\0" * 2400
     stage.send("input_audio_buffer.append", audio=encoded(spoken))
@@ -93,7 +104,7 @@ def test_retrieve_gives_the_sound_back() -> None:
 def test_old_sound_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """When more sound is kept than there is room for, the oldest item loses its own, not its words."""
     monkeypatch.setattr(items, "KEPT_AUDIO", 10_000)
-    stage = Stage()
+    stage = SimulatorHarness()
     part = {"type": "input_audio", "audio": encoded(silence(150)), "transcript": "Hello."}
     for item_id in ("a", "b"):
         stage.send("conversation.item.create", item={"type": "message", "role": "user", "content": [part], "id": item_id})
@@ -109,17 +120,18 @@ def test_old_sound_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_item_that_is_not_there(doing: str) -> None:
     """Each way of asking for an unknown item has its own code."""
     fields = {"content_index": 0, "audio_end_ms": 1} if doing == "truncate" else {}
-    assert errors(Stage().send(f"conversation.item.{doing}", item_id="nope", **fields)) == [(f"item_{doing}_invalid_item_id", None)]
+    answer = SimulatorHarness().send(f"conversation.item.{doing}", item_id="nope", **fields)
+    assert errors(answer) == [(f"item_{doing}_invalid_item_id", None)]
 
 
-def truncate(stage: Stage, item_id: str, **fields: Any) -> list[Event]:
+def truncate(stage: SimulatorHarness, item_id: str, **fields: Any) -> list[Event]:
     """Cut an item's sound."""
     return stage.send("conversation.item.truncate", item_id=item_id, **{"content_index": 0, "audio_end_ms": 500, **fields})
 
 
 def test_truncate() -> None:
     """What was not heard leaves the conversation: the sound is cut to the millisecond and the transcript is dropped."""
-    stage = Stage()
+    stage = SimulatorHarness()
     answer = stage.ask("Tell me a story.")
     item_id = only(answer, "response.output_item.done")["item"]["id"]
     event = only(truncate(stage, item_id), "conversation.item.truncated")
@@ -132,7 +144,7 @@ def test_truncate() -> None:
 
 def test_truncate_counts_what_was_sent() -> None:
     """The limit is the item's whole sound, to its last millisecond; the refusal names both lengths."""
-    stage = Stage()
+    stage = SimulatorHarness()
     answer = stage.ask("Hello.")
     item_id = only(answer, "response.output_item.done")["item"]["id"]
     length = len(sound(answer)) // 48
@@ -157,7 +169,7 @@ def test_truncate_counts_what_was_sent() -> None:
 )
 def test_truncate_refuses(fields: dict[str, Any], code: str, param: str | None) -> None:
     """Each wrong way to truncate has its code, and nothing is cut."""
-    stage = Stage()
+    stage = SimulatorHarness()
     item_id = only(stage.ask("Hello."), "response.output_item.done")["item"]["id"]
     assert errors(truncate(stage, item_id, **fields)) == [(code, param)]
     assert stage.session.items.get(item_id).item["content"][0]["transcript"]
@@ -165,7 +177,7 @@ def test_truncate_refuses(fields: dict[str, Any], code: str, param: str | None) 
 
 def test_only_the_models_sound_can_be_truncated() -> None:
     """A user's item and written text are refused."""
-    stage = Stage()
+    stage = SimulatorHarness()
     written = stage.ask("Hello.", output_modalities=["text"])
     for item_id in (stage.order[0], only(written, "response.output_item.done")["item"]["id"]):
         assert errors(truncate(stage, item_id, audio_end_ms=0)) == [("unsupported_content_type", None)]
@@ -173,7 +185,7 @@ def test_only_the_models_sound_can_be_truncated() -> None:
 
 def test_the_oldest_items_leave() -> None:
     """A conversation holds so many items and characters; beyond that the oldest leave without a word, also its sound."""
-    stage = Stage()
+    stage = SimulatorHarness()
     with mock.patch.object(items, "MOST_ITEMS", 3):
         assert ids_after(stage, *((name, None) for name in "abcde")) == ["c", "d", "e"]
         assert ids_after(stage, ("f", "root")) == ["f", "d", "e"]
@@ -189,7 +201,7 @@ def test_the_oldest_items_leave() -> None:
 
 def test_a_cleared_conversation_weighs_nothing() -> None:
     """What is counted against the bounds is counted back when items are deleted, replaced, cut or completed."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.ask("Count to five.")
     stage.send("conversation.item.create", item=user("Hello.", id="mine"))
     stage.send("conversation.item.create", item=user("Hello, hello.", id="mine"))
@@ -203,7 +215,7 @@ def test_a_cleared_conversation_weighs_nothing() -> None:
 
 def test_truncate_what_is_being_spoken() -> None:
     """An answer may be cut before it is cancelled, to no more than was sent of it; then it is kept as it was cut."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.write("Tell me a long story.")
     stage.send("response.create")
     stage.run(until="response.output_audio.delta")

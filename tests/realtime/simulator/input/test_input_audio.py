@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from realtime.pcm import to_g711
-from tests.realtime.simulator.stage import (
+from tests.realtime.simulator.harness import (
     AUDIO_CLOSED,
     COMMITTED,
     ENDED,
     ITEM,
     OPENED,
     TEXT_ANSWER,
-    Stage,
+    SimulatorHarness,
     chunks,
     encoded,
     errors,
@@ -34,14 +34,14 @@ VAD_TURN = ["input_audio_buffer.speech_started", "input_audio_buffer.speech_stop
 GRID = 32  # milliseconds
 
 
-def kinds(stage: Stage, *types_: str) -> list[str]:
+def kinds(stage: SimulatorHarness, *types_: str) -> list[str]:
     """Types of all events so far, of these only."""
     return types(event for event in stage.events if event["type"] in types_)
 
 
-def manual(heard: str | None = None, model: str = "gpt-realtime", **audio_input: Any) -> Stage:
+def manual(heard: str | None = None, model: str = "gpt-realtime", **audio_input: Any) -> SimulatorHarness:
     """A session whose turns end by hand."""
-    stage = Stage(model, heard=heard)
+    stage = SimulatorHarness(model, heard=heard)
     stage.update(audio={"input": {**MANUAL, **audio_input}})
     return stage
 
@@ -109,7 +109,7 @@ def test_the_largest_append() -> None:
 
 def test_a_turn_is_heard_in_speech() -> None:
     """Real speech is found by the real detector: started, stopped, committed, answered, with one id from first to last."""
-    stage = Stage(heard="What time is it?")
+    stage = SimulatorHarness(heard="What time is it?")
     stage.hear(silence(1000) + utterance("What is the weather in Lisbon?") + silence(1000))
     stage.run(10)
     heard = [event for event in stage.events if event["type"] != "session.created"]
@@ -122,7 +122,7 @@ def test_a_turn_is_heard_in_speech() -> None:
 @pytest.mark.parametrize(("prefix_ms", "silence_ms"), [(300, 500), (0, 200), (500, 800)])
 def test_times_lie_on_the_grid(prefix_ms: int, silence_ms: int) -> None:
     """Start is a frame's time less the prefix, end the frame in which the silence was long enough; the item is between."""
-    stage = Stage()
+    stage = SimulatorHarness()
     detection = {"type": "server_vad", "prefix_padding_ms": prefix_ms, "silence_duration_ms": silence_ms, "create_response": False}
     stage.update(audio={"input": {"turn_detection": detection}})
     spoken = utterance("Tell me a long story.")
@@ -138,20 +138,20 @@ def test_times_lie_on_the_grid(prefix_ms: int, silence_ms: int) -> None:
 
 def test_a_turn_that_begins_with_the_session() -> None:
     """Speech from the first moment starts at 0, not before."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.hear(utterance("Tell me a long story.") + silence(1000))
     assert only(stage.events, "input_audio_buffer.speech_started")["audio_start_ms"] == 0
 
 
 def test_nobody_speaks() -> None:
     """Silence and a tone that is no voice begin no turn."""
-    stage = Stage()
+    stage = SimulatorHarness()
     assert stage.hear(silence(2000)) == []
 
 
 def test_time_is_counted_in_sound() -> None:
     """Milliseconds count the sound received since the beginning, over all turns, whatever the clock says."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(audio={"input": {"turn_detection": {"type": "server_vad", "create_response": False}}})
     spoken = utterance("Tell me a long story.")
     for _ in range(2):
@@ -163,7 +163,7 @@ def test_time_is_counted_in_sound() -> None:
 
 def test_two_turns_in_one_frame() -> None:
     """Two sentences in a single append are two turns with ids of their own."""
-    stage = Stage()
+    stage = SimulatorHarness()
     spoken = silence(500) + utterance("Tell me a long story.") + silence(1000)
     stage.send("input_audio_buffer.append", audio=encoded(spoken * 2))
     assert len(stage.all("input_audio_buffer.speech_started")) == 2
@@ -174,7 +174,7 @@ def test_two_turns_in_one_frame() -> None:
 
 def test_without_create_response_nobody_answers() -> None:
     """A turn is committed, and the client decides about the answer."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(audio={"input": {"turn_detection": {"type": "server_vad", "create_response": False}}})
     stage.hear(utterance("Tell me a long story.") + silence(1000))
     stage.run(10)
@@ -184,7 +184,7 @@ def test_without_create_response_nobody_answers() -> None:
 @pytest.mark.parametrize(("eagerness", "wait_ms"), [("high", 400), ("medium", 900), ("auto", 900), ("low", 1600)])
 def test_semantic_detection_waits_by_eagerness(eagerness: str, wait_ms: int) -> None:
     """The more eager, the sooner a turn is taken for finished."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(audio={"input": {"turn_detection": {"type": "semantic_vad", "eagerness": eagerness}}})
     spoken = utterance("Tell me a long story.")
     stage.hear(spoken + silence(2500))
@@ -194,7 +194,7 @@ def test_semantic_detection_waits_by_eagerness(eagerness: str, wait_ms: int) -> 
 
 def test_detection_can_be_turned_off_amid_speech() -> None:
     """Without detection the turn is finished by hand, with all that was said."""
-    stage = Stage()
+    stage = SimulatorHarness()
     spoken = utterance("Tell me a long story.")
     stage.hear(spoken)
     only(stage.events, "input_audio_buffer.speech_started")
@@ -206,7 +206,7 @@ def test_detection_can_be_turned_off_amid_speech() -> None:
 
 def test_speech_interrupts() -> None:
     """Speech ends the answer at once, in the fixed order, as cancelled by turn detection; then it is answered itself."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(audio={"input": {"turn_detection": {"type": "server_vad", "silence_duration_ms": 200}}})
     stage.write("Tell me a story.")
     stage.send("response.create")
@@ -228,7 +228,7 @@ def test_speech_interrupts() -> None:
 
 def test_speech_may_be_forbidden_to_interrupt() -> None:
     """With interrupt_response off, speech is committed while the answer goes on to its end."""
-    stage = Stage()
+    stage = SimulatorHarness()
     detection = {"type": "server_vad", "silence_duration_ms": 200, "interrupt_response": False}
     stage.update(audio={"input": {"turn_detection": detection}})
     stage.write("Tell me a story.")
@@ -243,7 +243,7 @@ def test_speech_may_be_forbidden_to_interrupt() -> None:
 @pytest.mark.parametrize("format_", ["audio/pcmu", "audio/pcma"])
 def test_the_telephone_sounds_alike(format_: str) -> None:
     """Turns are found in G.711 sound too, on the same grid, and the answer is told in it, 8 bytes a millisecond."""
-    stage, plain = Stage(heard="Hello."), Stage(heard="Hello.")
+    stage, plain = SimulatorHarness(heard="Hello."), SimulatorHarness(heard="Hello.")
     stage.update(audio={"input": {"format": {"type": format_}}, "output": {"format": {"type": format_}}})
     spoken = silence(640) + utterance("Tell me a long story.") + silence(1000)
     from_8k = spoken[: len(spoken) // 2 * 2]
@@ -259,7 +259,7 @@ def test_the_telephone_sounds_alike(format_: str) -> None:
     assert only(stage.events, "response.done")["response"]["audio"]["output"]["format"] == {"type": format_}
 
 
-def transcribed(model: str, heard: str = "What time is it?", seconds: float = 2.796, **session: Any) -> Stage:
+def transcribed(model: str, heard: str = "What time is it?", seconds: float = 2.796, **session: Any) -> SimulatorHarness:
     """A manual turn that is written down."""
     stage = manual(heard, transcription={"model": model})
     if session:
@@ -324,7 +324,7 @@ def test_logprobs_on_demand() -> None:
 
 def test_words_are_made_out_once() -> None:
     """Transcription and answer wait for the same ears, and a later answer asks no more."""
-    stage = Stage(heard="What time is it?")
+    stage = SimulatorHarness(heard="What time is it?")
     session = stage.session
     stage.update(audio={"input": {**MANUAL, "transcription": {"model": "whisper-1"}}})
     for chunk in chunks(silence(500), 4800):
@@ -359,7 +359,7 @@ def test_ears_that_fail() -> None:
 
 def test_a_voice_that_fails() -> None:
     """When a sentence cannot be spoken, the response ends as failed, in the fixed order, and another can be made."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.broken = "The voice broke."
     events = stage.ask("Hello.")
     stage.broken = ""
@@ -371,7 +371,7 @@ def test_a_voice_that_fails() -> None:
 
 def test_a_client_may_bring_its_sound_in_an_item() -> None:
     """Sound in a message is heard like sound in the buffer; its words count where they are given."""
-    stage = Stage(heard="What time is it?")
+    stage = SimulatorHarness(heard="What time is it?")
     part = {"type": "input_audio", "audio": base64.b64encode(silence(500)).decode()}
     stage.send("conversation.item.create", item={"type": "message", "role": "user", "content": [part]})
     assert spoken_words(stage.respond()).startswith("It is ")

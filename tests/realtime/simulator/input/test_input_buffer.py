@@ -9,7 +9,7 @@ import pytest
 
 from realtime.simulator.input.input_buffer import LIMIT_MS, InputBuffer, SpeechStarted, SpeechStopped
 from realtime.simulator.validation.api_errors import Refusal
-from tests.realtime.simulator.stage import silence
+from tests.realtime.simulator.harness import silence
 
 DETECTION: dict[str, object] = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 100, "silence_duration_ms": 64}
 

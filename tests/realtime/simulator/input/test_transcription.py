@@ -13,10 +13,10 @@ from realtime.simulator.input.transcription import EVENT
 from realtime.simulator.server import SimulatorServer
 from realtime.simulator.server.handshake import Accepted, Turned, judge
 from realtime.simulator.shared.options import SimulatorOptions
-from tests.realtime.simulator.stage import (
+from tests.realtime.simulator.harness import (
     COMMITTED,
     Event,
-    Stage,
+    SimulatorHarness,
     check,
     chunks,
     encoded,
@@ -33,19 +33,19 @@ PATIENCE = 20  # seconds; a busy machine may take its time, a broken one never c
 SPEECH = ["input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped"]
 
 
-def session(model: str = "gpt-4o-transcribe", heard: str | None = "The meeting is moved to Tuesday.", **fields: Any) -> Stage:
+def session(model: str = "gpt-4o-transcribe", heard: str | None = "The meeting is moved to Tuesday.", **fields: Any) -> SimulatorHarness:
     """A transcription session, set up; turns by hand unless said otherwise."""
-    stage = Stage("", heard=heard, kind="transcription")
+    stage = SimulatorHarness("", heard=heard, kind="transcription")
     assert types(update(stage, transcription={"model": model}, **{"turn_detection": None, **fields})) == ["session.updated"]
     return stage
 
 
-def update(stage: Stage, **fields: Any) -> list[Event]:
+def update(stage: SimulatorHarness, **fields: Any) -> list[Event]:
     """A ``session.update`` of ``audio.input``."""
     return stage.send("session.update", session={"type": "transcription", "audio": {"input": fields}})
 
 
-def turn(stage: Stage, ms: float = 3000) -> list[Event]:
+def turn(stage: SimulatorHarness, ms: float = 3000) -> list[Event]:
     """A turn that is committed by hand, and all that comes of it."""
     return stage.hear(silence(ms)) + stage.send("input_audio_buffer.commit") + stage.run(10)
 
@@ -62,7 +62,7 @@ def dialled(**query: str) -> object:
 
 def test_the_session_as_it_begins() -> None:
     """No model, no output, nothing that answers."""
-    stage = Stage("", kind="transcription")
+    stage = SimulatorHarness("", kind="transcription")
     created = only(stage.events, "session.created")["session"]
     assert list(created) == ["type", "object", "id", "expires_at", "audio", "include"]
     assert (created["type"], created["object"]) == ("transcription", "realtime.transcription_session")
@@ -93,7 +93,7 @@ def test_who_gets_one() -> None:
 
 def test_updates_of_the_other_kind() -> None:
     """Neither kind of session takes the other's update."""
-    for stage, kind in ((Stage(), "transcription"), (Stage("", kind="transcription"), "realtime")):
+    for stage, kind in ((SimulatorHarness(), "transcription"), (SimulatorHarness("", kind="transcription"), "realtime")):
         error = only(stage.send("session.update", session={"type": kind}), "error")["error"]
         other = "realtime" if kind == "transcription" else "transcription"
         assert error["message"] == f"Passing a {kind} session update to a {other} session is not allowed."
@@ -106,14 +106,14 @@ def test_updates_of_the_other_kind() -> None:
 )  # fmt: skip
 def test_what_it_has_no_use_for(given: dict[str, Any]) -> None:
     """Settings of models that answer are unknown here."""
-    stage = Stage("", kind="transcription")
+    stage = SimulatorHarness("", kind="transcription")
     ((code, param),) = errors(stage.send("session.update", session={"type": "transcription", **given}))
     assert (code, param) == ("unknown_parameter", "session.audio.output" if "audio" in given else f"session.{next(iter(given))}")
 
 
 def test_what_is_in_force() -> None:
     """An update is merged and told whole; flags of answers are taken and not told."""
-    stage = Stage("", kind="transcription")
+    stage = SimulatorHarness("", kind="transcription")
     detection = {"type": "server_vad", "silence_duration_ms": 400, "create_response": True}
     (updated,) = update(stage, transcription={"model": "gpt-4o-transcribe", "language": "en"}, turn_detection=detection)
     assert updated["session"]["audio"]["input"]["transcription"] == {
@@ -129,7 +129,7 @@ def test_what_is_in_force() -> None:
 @pytest.mark.parametrize("model", ["gpt-realtime-whisper", "gpt-live-transcribe"])
 def test_streaming_models_take_no_turns_by_themselves(model: str) -> None:
     """With turn detection they are refused, and nothing has changed."""
-    stage = Stage("", kind="transcription")
+    stage = SimulatorHarness("", kind="transcription")
     (error,) = errors(update(stage, transcription={"model": model}))
     assert error == ("invalid_value", "session.audio.input.turn_detection")
     assert stage.session.config.session["audio"]["input"]["transcription"] is None
@@ -154,7 +154,7 @@ def test_turns_by_voice_activity() -> None:
 
 def test_without_a_model_nothing_is_written() -> None:
     """Turns are committed all the same."""
-    stage = Stage("", kind="transcription")
+    stage = SimulatorHarness("", kind="transcription")
     update(stage, turn_detection=None)
     assert types(turn(stage)) == COMMITTED
 

@@ -8,7 +8,7 @@ import pytest
 from realtime.audio import RATE
 from realtime.simulator.input import vad
 from realtime.simulator.input.vad import FRAME_BYTES, Listener, Started, Stopped, by_energy, make_detector
-from tests.realtime.simulator.stage import silence, utterance
+from tests.realtime.simulator.harness import silence, utterance
 
 
 def told(probabilities: list[float], **settings: float) -> list[Started | Stopped]:

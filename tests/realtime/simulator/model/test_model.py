@@ -10,7 +10,7 @@ import pytest
 
 from realtime.simulator.model.model import STORY, plan
 from realtime.simulator.shared.response_plan import CallTool, Context, Plan, Said, Say
-from tests.realtime.simulator.stage import GET_WEATHER, SET_MEMORY
+from tests.realtime.simulator.harness import GET_WEATHER, SET_MEMORY
 
 TOOLS = {"get_weather": GET_WEATHER, "set_memory": SET_MEMORY}
 MORNING = datetime(2026, 11, 21, 9, 5, tzinfo=UTC)

@@ -10,7 +10,7 @@ from realtime.simulator.model import speech_recognition
 from realtime.simulator.model.model import plan
 from realtime.simulator.model.speech_recognition import in_room, transcribe, transcribe_so_far
 from realtime.simulator.shared.response_plan import Context, Said
-from tests.realtime.simulator.stage import silence, utterance
+from tests.realtime.simulator.harness import silence, utterance
 
 
 @pytest.fixture

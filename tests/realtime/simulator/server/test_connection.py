@@ -22,7 +22,7 @@ from realtime.simulator.server.server import MESSAGE_LIMIT
 from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
 from tests.realtime.simulator.dialling import PATIENCE, QUICK, dial, drained, send, until
-from tests.realtime.simulator.stage import errors, types, user
+from tests.realtime.simulator.harness import errors, types, user
 
 LARGEST_SOUND = 15 * 1024 * 1024
 """Bytes of sound in one append; 20 MiB of text."""

@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 from realtime.simulator.server import SimulatorServer
 from realtime.simulator.shared.options import SimulatorOptions
 from tests.realtime.simulator.dialling import PATIENCE, QUICK, dial, drained, send, until
-from tests.realtime.simulator.stage import (
+from tests.realtime.simulator.harness import (
     AUDIO_CLOSED,
     COMMITTED,
     ENDED,

@@ -9,7 +9,16 @@ from unittest import mock
 import pytest
 
 from realtime.simulator.session.mcp_calls import SERVERS, ServerTool
-from tests.realtime.simulator.stage import ENDED, GET_WEATHER, Event, Stage, done, only, spoken_words, types
+from tests.realtime.simulator.harness import (
+    ENDED,
+    GET_WEATHER,
+    Event,
+    SimulatorHarness,
+    done,
+    only,
+    spoken_words,
+    types,
+)
 
 LIST = ["conversation.item.added", "mcp_list_tools.in_progress"]
 CALL = [
@@ -24,9 +33,9 @@ def server(url: str = "simulator://dice", label: str = "dice", **fields: Any) ->
     return {"type": "mcp", "server_label": label, "server_url": url, "require_approval": "never", **fields}
 
 
-def table(*tools: dict[str, Any], **session: Any) -> Stage:
+def table(*tools: dict[str, Any], **session: Any) -> SimulatorHarness:
     """A session that writes and whose servers have listed their tools."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(output_modalities=["text"], tools=list(tools), **session)
     stage.run(1)
     return stage
@@ -41,7 +50,7 @@ def output(events: list[Event]) -> dict[str, Any]:
 
 def test_tools_are_listed_when_they_are_put_in_force() -> None:
     """The list is an item of its own, empty at first, and whole when it is done."""
-    stage = Stage()
+    stage = SimulatorHarness()
     before = stage.update(tools=[server()])
     assert types(before) == ["session.updated", *LIST]
     events = stage.run(1)
@@ -64,7 +73,7 @@ def test_tools_are_listed_once() -> None:
 @pytest.mark.parametrize("where", [{"server_url": "https://mcp.example.com/sse"}, {"server_url": None, "connector_id": "connector_gmail"}])
 def test_an_unknown_server_cannot_be_listed(where: dict[str, Any]) -> None:
     """The listing fails, the session goes on, and the next update tries again."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(tools=[server(**where)])
     events = stage.run(1)
     assert types(events) == ["mcp_list_tools.failed", "conversation.item.done"]
@@ -208,7 +217,7 @@ def test_out_of_band_a_call_leaves_no_item() -> None:
 
 def test_tools_that_are_not_listed_yet_are_not_used() -> None:
     """Only responses created after the list is complete can use the tools."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(output_modalities=["text"], tools=[server()])
     stage.write("Roll 2d6")
     stage.send("response.create")
@@ -226,7 +235,7 @@ def test_tools_that_are_not_listed_yet_are_not_used() -> None:
 )  # fmt: skip
 def test_what_a_server_must_be(fields: dict[str, Any], param: str) -> None:
     """A server without an address, and approvals and filters of other forms, are refused by name."""
-    error = only(Stage().update(tools=[server(**fields)]), "error")["error"]
+    error = only(SimulatorHarness().update(tools=[server(**fields)]), "error")["error"]
     assert error["param"] == f"session.tools[0]{param}"
 
 

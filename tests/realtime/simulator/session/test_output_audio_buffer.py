@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.realtime.simulator.stage import Stage, done, errors, only, silence, types, utterance
+from tests.realtime.simulator.harness import SimulatorHarness, done, errors, only, silence, types, utterance
 
 STARTED, STOPPED, CLEARED = (f"output_audio_buffer.{what}" for what in ("started", "stopped", "cleared"))
 
@@ -18,9 +18,9 @@ def orderly() -> Iterator[None]:
     yield
 
 
-def talking() -> Stage:
+def talking() -> SimulatorHarness:
     """A session in the midst of a long answer, two seconds into its sound."""
-    stage = Stage(media="webrtc")
+    stage = SimulatorHarness(media="webrtc")
     stage.write("Tell me a long story.")
     stage.send("response.create")
     stage.run(until=STARTED)
@@ -30,7 +30,7 @@ def talking() -> Stage:
 
 def test_sound_is_not_among_the_events() -> None:
     """No audio delta is sent; the tokens of the sound are counted, and what was said can be fetched."""
-    stage = Stage(media="webrtc")
+    stage = SimulatorHarness(media="webrtc")
     events = stage.ask("Hello.")
     assert "response.output_audio.delta" not in types(events)
     assert done(events)["usage"]["output_token_details"]["audio_tokens"] > 0
@@ -38,7 +38,7 @@ def test_sound_is_not_among_the_events() -> None:
 
 def test_playback_lasts_as_long_as_the_sound() -> None:
     """It begins with the first sound and stops when that has been played, long after the response is done."""
-    stage = Stage(media="webrtc")
+    stage = SimulatorHarness(media="webrtc")
     stage.write("Hello.")
     stage.send("response.create")
     stage.run(until=STARTED)
@@ -79,12 +79,12 @@ def test_speech_stops_the_playback() -> None:
 
 def test_nothing_is_cleared_where_nothing_plays() -> None:
     """Clearing an empty buffer is no error."""
-    stage = Stage(media="webrtc")
+    stage = SimulatorHarness(media="webrtc")
     assert stage.send("output_audio_buffer.clear") + stage.run(1) == []
 
 
 def test_a_websocket_client_plays_for_itself() -> None:
     """There the event is unknown, and no playback is told."""
-    stage = Stage()
+    stage = SimulatorHarness()
     assert errors(stage.send("output_audio_buffer.clear")) == [("invalid_value", "type")]
     assert STARTED not in types(stage.ask("Hello."))

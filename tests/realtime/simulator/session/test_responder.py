@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from realtime.simulator.input import vad
-from tests.realtime.simulator.stage import (
+from tests.realtime.simulator.harness import (
     AUDIO_CLOSED,
     COMMITTED,
     ENDED,
@@ -18,7 +18,7 @@ from tests.realtime.simulator.stage import (
     OPENED,
     TEXT_ANSWER,
     Event,
-    Stage,
+    SimulatorHarness,
     done,
     encoded,
     errors,
@@ -34,7 +34,7 @@ APART = [event for event in TEXT_ANSWER if not event.startswith("conversation.it
 """A written answer out of band: without the two item events."""
 
 
-def telling(stage: Stage) -> str:
+def telling(stage: SimulatorHarness) -> str:
     """A long answer is being spoken; its response's id."""
     stage.write("Tell me a story.")
     created = only(stage.send("response.create"), "response.created")
@@ -44,7 +44,7 @@ def telling(stage: Stage) -> str:
 
 def test_one_at_a_time() -> None:
     """While an answer is on its way, another is refused by naming it, and the first goes on."""
-    stage = Stage()
+    stage = SimulatorHarness()
     response_id = telling(stage)
     error = only(stage.send("response.create"), "error")["error"]
     assert error["code"] == "conversation_already_has_active_response"
@@ -59,7 +59,7 @@ def test_one_at_a_time() -> None:
 @pytest.mark.parametrize("named", [True, False])
 def test_cancel(named: bool) -> None:
     """A cancelled answer closes what is open, in the fixed order, as incomplete, and then the limits are told."""
-    stage = Stage()
+    stage = SimulatorHarness()
     response_id = telling(stage)
     cut = stage.send("response.cancel", **({"response_id": response_id} if named else {}))
     assert types(cut) == [*AUDIO_CLOSED, "response.done"]
@@ -75,7 +75,7 @@ def test_cancel(named: bool) -> None:
 
 def test_cancel_before_anything_was_said() -> None:
     """An answer still being thought of ends without output, but with what was read for it."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.write("Hello.")
     stage.send("response.create")
     response = done(stage.send("response.cancel"))
@@ -86,7 +86,7 @@ def test_cancel_before_anything_was_said() -> None:
 @pytest.mark.parametrize("fields", [{}, {"response_id": "nope"}])
 def test_nothing_to_cancel(fields: dict[str, Any]) -> None:
     """Without an active response, and a second time, cancelling fails."""
-    stage = Stage()
+    stage = SimulatorHarness()
     assert errors(stage.send("response.cancel", **fields)) == [("response_cancel_not_active", None)]
     telling(stage)
     stage.send("response.cancel")
@@ -95,7 +95,7 @@ def test_nothing_to_cancel(fields: dict[str, Any]) -> None:
 
 def test_cancelling_another_leaves_this_one() -> None:
     """An unknown id cancels nobody."""
-    stage = Stage()
+    stage = SimulatorHarness()
     telling(stage)
     assert errors(stage.send("response.cancel", response_id="nope")) == [("response_cancel_not_active", None)]
     assert done(stage.run(until="response.done"))["status"] == "completed"
@@ -103,7 +103,7 @@ def test_cancelling_another_leaves_this_one() -> None:
 
 def test_out_of_band() -> None:
     """A response apart writes nothing into the conversation, belongs to none, and brings its metadata back twice."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.write("Hello.")
     before = stage.order
     events = stage.respond(conversation="none", metadata={"topic": "greeting"}, output_modalities=["text"])
@@ -116,7 +116,7 @@ def test_out_of_band() -> None:
 
 def test_out_of_band_beside_another() -> None:
     """Responses apart run beside the conversation's own; only their id cancels them."""
-    stage = Stage()
+    stage = SimulatorHarness()
     own = telling(stage)
     begun = [stage.send("response.create", response={"conversation": "none"}) for _ in range(2)]
     apart = [only(events, "response.created")["response"]["id"] for events in begun]
@@ -131,7 +131,7 @@ def test_out_of_band_beside_another() -> None:
 
 def test_a_response_may_have_its_own_input() -> None:
     """Given items, and items of the conversation by reference, replace what a response reads."""
-    stage = Stage()
+    stage = SimulatorHarness()
     item_id = stage.write("Spell Ada.")[0]["item"]["id"]
     stage.write("Hello.")
     plain = {"conversation": "none", "output_modalities": ["text"]}
@@ -146,7 +146,7 @@ def test_a_response_may_have_its_own_input() -> None:
 
 def test_instructions_of_a_response_are_its_own() -> None:
     """They count for what it costs to read, and the session keeps its own."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(output_modalities=["text"])
     stage.write("Hello.")
     long = done(stage.respond(instructions="Be very brief. " * 100))["usage"]
@@ -182,7 +182,7 @@ def test_instructions_of_a_response_are_its_own() -> None:
 )
 def test_a_response_that_cannot_be(response: dict[str, Any], code: str, param: str) -> None:
     """A wrong wish is refused with its place, and nothing has begun."""
-    stage = Stage()
+    stage = SimulatorHarness()
     assert errors(stage.send("response.create", response=response)) == [(code, param)]
     assert stage.run(60) == []
     assert types(stage.ask("Hello.", output_modalities=["text"])) == [*ITEM, *TEXT_ANSWER]
@@ -190,7 +190,7 @@ def test_a_response_that_cannot_be(response: dict[str, Any], code: str, param: s
 
 def test_limits_are_told_after_the_end() -> None:
     """The limits follow 40 ms after a response, tokens only, with what is left of them."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.write("Hello.")
     stage.send("response.create")
     stage.run(until="response.done")
@@ -202,15 +202,15 @@ def test_limits_are_told_after_the_end() -> None:
     assert 0 < limits[0]["remaining"] < limits[0]["limit"]
 
 
-def idle(**detection: Any) -> Stage:
+def idle(**detection: Any) -> SimulatorHarness:
     """A session that prompts again after six seconds, and has answered once."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(audio={"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": 6000, **detection}}})
     stage.ask("Hello.")
     return stage
 
 
-def quiet(stage: Stage, seconds: float) -> list[Event]:
+def quiet(stage: SimulatorHarness, seconds: float) -> list[Event]:
     """Silence from the microphone."""
     return stage.hear(silence(seconds * 1000))
 
@@ -254,14 +254,14 @@ def test_whoever_does_something_is_not_prompted(doing: str) -> None:
 
 def test_nobody_is_prompted_unasked() -> None:
     """Without an idle timeout a session waits for ever."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.ask("Hello.")
     assert stage.run(600) == []
 
 
 def test_one_call_at_a_time() -> None:
     """With parallel tool calls off, a question that needs two calls has them in two responses, then its answer."""
-    stage = Stage("gpt-realtime-2.1")
+    stage = SimulatorHarness("gpt-realtime-2.1")
     stage.update(output_modalities=["text"], tools=[GET_WEATHER], parallel_tool_calls=False)
     stage.write("What is the weather in Lisbon and in Oslo?")
     places = []
@@ -278,7 +278,7 @@ def test_one_call_at_a_time() -> None:
 
 def test_the_end_of_an_answer_is_the_end() -> None:
     """Events of an answer come between its created and its done, and all of them are closed there."""
-    stage = Stage()
+    stage = SimulatorHarness()
     events = stage.ask("Hello.")
     assert types(events)[:6] == [*ITEM, *OPENED]
     assert types(events)[-len(AUDIO_CLOSED + ENDED) :] == AUDIO_CLOSED + ENDED
@@ -286,14 +286,14 @@ def test_the_end_of_an_answer_is_the_end() -> None:
 
 def test_the_conversation_by_its_id() -> None:
     """A response may name the conversation it belongs to."""
-    stage = Stage()
+    stage = SimulatorHarness()
     answer = done(stage.ask("Hello.", conversation=stage.session.conversation_id, output_modalities=["text"]))
     assert answer["conversation_id"] == stage.session.conversation_id
 
 
 def test_what_is_cancelled_is_named_by_a_string() -> None:
     """An id of another type is refused as such, and nothing is cancelled."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.write("Tell me a story.")
     stage.send("response.create")
     assert errors(stage.send("response.cancel", response_id={})) == [("invalid_type", "response_id")]

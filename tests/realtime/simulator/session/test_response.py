@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.simulator.session.response import ARGUMENTS_TOKEN, sentences
-from tests.realtime.simulator.stage import (
+from tests.realtime.simulator.harness import (
     AUDIO_CLOSED,
     CLOSED,
     ENDED,
@@ -20,7 +20,7 @@ from tests.realtime.simulator.stage import (
     OPENED,
     SET_MEMORY,
     TEXT_ANSWER,
-    Stage,
+    SimulatorHarness,
     done,
     only,
     sound,
@@ -41,7 +41,7 @@ ORDER = {
 
 def test_a_spoken_answer() -> None:
     """Words come first and stay ahead of the sound; the end has its fixed order."""
-    stage = Stage()
+    stage = SimulatorHarness()
     events = stage.ask("Tell me a story.")
     body = [event for event in events if event["type"].endswith("delta")]
     assert types(events)[: len(ITEM + OPENED) + 1] == [*ITEM, *OPENED, "response.output_audio_transcript.delta"]
@@ -55,7 +55,7 @@ def test_a_spoken_answer() -> None:
 
 def test_parts_and_items_are_named_differently() -> None:
     """Parts say audio and text, items output_audio and output_text; no event but the deltas carries sound."""
-    events = Stage().ask("Hello.")
+    events = SimulatorHarness().ask("Hello.")
     assert only(events, "response.content_part.added")["part"] == {"type": "audio", "transcript": ""}
     assert only(events, "response.content_part.done")["part"]["type"] == "audio"
     content = only(events, "response.output_item.done")["item"]["content"]
@@ -65,7 +65,7 @@ def test_parts_and_items_are_named_differently() -> None:
 
 def test_sound_comes_in_quarters_of_a_second() -> None:
     """A delta of sound has 250 ms, the first less, the last of a sentence what is left; none has obfuscation."""
-    deltas = [event for event in Stage().ask("Tell me a story.") if event["type"] == "response.output_audio.delta"]
+    deltas = [event for event in SimulatorHarness().ask("Tell me a story.") if event["type"] == "response.output_audio.delta"]
     sizes = [len(base64.b64decode(event["delta"])) for event in deltas]
     assert sizes[:2] == [9600, 12_000]
     assert max(sizes) == 12_000
@@ -76,7 +76,7 @@ def test_sound_comes_in_quarters_of_a_second() -> None:
 @pytest.mark.parametrize("pace", [3.0, 12.0])
 def test_sound_comes_faster_than_it_plays(pace: float) -> None:
     """All sound has arrived after a fraction of its playing time, as the pace says."""
-    stage = Stage(pace=pace)
+    stage = SimulatorHarness(pace=pace)
     events = stage.ask("Tell me a long story.")
     seconds = len(sound(events)) / 48_000
     assert seconds > 30
@@ -85,7 +85,7 @@ def test_sound_comes_faster_than_it_plays(pace: float) -> None:
 
 def test_thinking_takes_its_time() -> None:
     """Without a given latency an answer begins after 120 to 220 ms, each time a little different."""
-    stage = Stage(latency_ms=None)
+    stage = SimulatorHarness(latency_ms=None)
     waits = []
     for _ in range(4):
         stage.write("Hello.")
@@ -102,7 +102,7 @@ def test_speed_shortens_the_sound() -> None:
     """Twice the speed is about half the sound."""
     lengths = []
     for speed in (0.75, 1.5):
-        stage = Stage()
+        stage = SimulatorHarness()
         stage.update(audio={"output": {"speed": speed}})
         lengths.append(len(sound(stage.ask("Tell me a story."))))
     assert lengths[1] == pytest.approx(lengths[0] / 2, rel=0.1)
@@ -110,7 +110,7 @@ def test_speed_shortens_the_sound() -> None:
 
 def test_the_response_object() -> None:
     """Its keys stand as on the wire; while in progress it has neither output nor usage."""
-    events = Stage().ask("Hello.")
+    events = SimulatorHarness().ask("Hello.")
     created, ended = only(events, "response.created")["response"], done(events)
     keys = [
         "object", "id", "status", "status_details", "output", "conversation_id", "output_modalities", "max_output_tokens",
@@ -124,7 +124,7 @@ def test_the_response_object() -> None:
 
 def test_a_function_call_as_it_was_recorded() -> None:
     """A reasoning model comments, calls, and answers from the result, in the order of the recorded session."""
-    stage = Stage("gpt-realtime-2.1")
+    stage = SimulatorHarness("gpt-realtime-2.1")
     stage.update(output_modalities=["text"], tools=[ORDER])
     events = stage.ask("Use lookup_order with 7731.")
     assert types(events) == [
@@ -149,7 +149,7 @@ def test_a_function_call_as_it_was_recorded() -> None:
 
 def test_two_places_are_two_calls() -> None:
     """Asked for two places, a model calls twice in one response; the one that does not reason does not comment."""
-    stage = Stage("gpt-realtime")
+    stage = SimulatorHarness("gpt-realtime")
     stage.update(tools=[GET_WEATHER])
     events = stage.ask("What is the weather in Lisbon and in Oslo?")
     assert types(events) == [*ITEM, "response.created", *CALL_OPENED, *CALL_OPENED, *CALL_CLOSED, *CALL_CLOSED, *ENDED]
@@ -172,7 +172,7 @@ def test_two_places_are_two_calls() -> None:
 )
 def test_who_comments_before_calling(model: str, kinds: list[str]) -> None:
     """Only the reasoning models say something before they call; only their items have a phase."""
-    stage = Stage(model)
+    stage = SimulatorHarness(model)
     stage.update(tools=[GET_WEATHER])
     output = done(stage.ask("What is the weather in Lisbon and in Oslo?"))["output"]
     assert [item["type"] for item in output] == kinds
@@ -191,7 +191,7 @@ def test_who_comments_before_calling(model: str, kinds: list[str]) -> None:
 )
 def test_the_choice_of_tools(choice: Any, question: str, called: list[str]) -> None:
     """What ``tool_choice`` forbids is not called, what it demands is."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(tools=[GET_WEATHER, SET_MEMORY])
     output = done(stage.ask(question, tool_choice=choice))["output"]
     assert [item["name"] for item in output if item["type"] == "function_call"] == called
@@ -199,7 +199,7 @@ def test_the_choice_of_tools(choice: Any, question: str, called: list[str]) -> N
 
 def test_letters_of_all_kinds_reach_the_function() -> None:
     """Arguments are streamed to the last letter, also where it is none of the English ones."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(tools=[SET_MEMORY])
     call = done(stage.ask("Grüße an Zoë 東京", tool_choice="required"))["output"][0]
     assert json.loads(call["arguments"])["value"] == "Grüße an Zoë 東京"
@@ -220,7 +220,7 @@ def test_sentences_are_the_text(text: str) -> None:
 @pytest.mark.parametrize("modality", ["audio", "text"])
 def test_a_limit_cuts_the_answer(modality: str) -> None:
     """With few tokens to spend, an answer ends incomplete, close to the limit, and says why."""
-    stage = Stage()
+    stage = SimulatorHarness()
     events = stage.ask("Tell me a long story.", max_output_tokens=40, output_modalities=[modality])
     response = done(events)
     assert response["status"] == "incomplete"
@@ -233,7 +233,7 @@ def test_a_limit_cuts_the_answer(modality: str) -> None:
 
 def test_a_limit_cuts_a_call() -> None:
     """A call that is cut off is incomplete: its arguments end as they are, and its item says that there was more."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(tools=[GET_WEATHER], max_output_tokens=5)
     events = stage.ask("What is the weather in Lisbon?")
     assert done(events)["output"][0]["status"] == "incomplete"
@@ -242,7 +242,7 @@ def test_a_limit_cuts_a_call() -> None:
 
 def test_what_an_answer_costs() -> None:
     """Sound costs a token each 50 ms beside those of its words, and is read again for as many."""
-    stage = Stage()
+    stage = SimulatorHarness()
     first = stage.ask("Hello.")
     made = done(first)["usage"]["output_token_details"]
     assert made["audio_tokens"] == len(sound(first)) // 48 // 50
@@ -253,7 +253,7 @@ def test_what_an_answer_costs() -> None:
 
 def test_what_was_read_before_is_cached() -> None:
     """The first response has nothing cached; later ones have what was read before, in steps of 64."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(output_modalities=["text"], instructions="Be brief. " * 60)
     cached = [done(stage.ask("Tell me a long story."))["usage"]["input_token_details"]["cached_tokens"] for _ in range(3)]
     assert cached[0] == 0
@@ -262,7 +262,7 @@ def test_what_was_read_before_is_cached() -> None:
 
 def test_a_users_sound_is_paid_by_the_tenth() -> None:
     """Speech costs a token for each whole tenth of a second."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(audio={"input": {"turn_detection": None}})
     stage.hear(bytes(2796 * 48))
     stage.send("input_audio_buffer.commit")
@@ -271,7 +271,7 @@ def test_a_users_sound_is_paid_by_the_tenth() -> None:
 
 def test_an_image_is_read_too() -> None:
     """An image has tokens of its own kind."""
-    stage = Stage()
+    stage = SimulatorHarness()
     part = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
     stage.send("conversation.item.create", item={"type": "message", "role": "user", "content": [part]})
     assert done(stage.respond())["usage"]["input_token_details"]["image_tokens"] > 0
@@ -279,7 +279,7 @@ def test_an_image_is_read_too() -> None:
 
 def test_the_cache_ends_where_the_conversation_was_changed() -> None:
     """Behind an item that is deleted nothing is cached, and nothing at all under other instructions."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(output_modalities=["text"])
     first = stage.write("word " * 200)[0]["item"]["id"]
     stage.ask("Hello.")
@@ -295,7 +295,7 @@ def test_thinking_is_a_part_of_the_text() -> None:
     """A reasoning model thinks before it calls a function, as long as its effort says; others do not, nor for an answer."""
 
     def thought(model: str, **session: Any) -> list[int | None]:
-        stage = Stage(model)
+        stage = SimulatorHarness(model)
         stage.update(output_modalities=["text"], tools=[GET_WEATHER], **session)
         asked = [stage.ask("What is the weather in Lisbon?"), stage.ask("Hello.")]
         return [done(events)["usage"]["output_token_details"].get("reasoning_tokens") for events in asked]

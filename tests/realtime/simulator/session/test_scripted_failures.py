@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from realtime.simulator.session.scripted_failures import ERRORS
-from tests.realtime.simulator.stage import AUDIO_CLOSED, Stage, done, silence, types
+from tests.realtime.simulator.harness import AUDIO_CLOSED, SimulatorHarness, done, silence, types
 
 FAILED = ["response.created", "response.done"]
 
@@ -13,7 +13,7 @@ FAILED = ["response.created", "response.done"]
 @pytest.mark.parametrize("name", ERRORS)
 def test_metadata_makes_a_response_fail(name: str) -> None:
     """It is created and done, with the API's error, no output, and no usage; the next one is well."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.write("Hello.")
     events = stage.send("response.create", response={"metadata": {"simulator": name}}) + stage.run(5)
     assert types(events) == FAILED
@@ -32,7 +32,7 @@ def test_metadata_makes_a_response_fail(name: str) -> None:
 @pytest.mark.parametrize("where", ["message", "session", "response"])
 def test_words_make_a_response_fail(text: str, code: str, where: str) -> None:
     """The user may ask for it, and so may the instructions of the session or of the response."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.write(text if where == "message" else "Hello.")
     if where == "session":
         stage.update(instructions=text)
@@ -43,7 +43,7 @@ def test_words_make_a_response_fail(text: str, code: str, where: str) -> None:
 
 def test_spoken_words_count() -> None:
     """What the ears made out is what the user said."""
-    stage = Stage(heard="Please fail with server_error.")
+    stage = SimulatorHarness(heard="Please fail with server_error.")
     stage.update(audio={"input": {"turn_detection": None}})
     stage.hear(silence(500))
     stage.send("input_audio_buffer.commit")
@@ -52,7 +52,7 @@ def test_spoken_words_count() -> None:
 
 def test_what_was_asked_before_is_over() -> None:
     """Only the last message counts."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.write("Please fail.")
     stage.write("Hello.")
     assert done(stage.respond())["status"] == "completed"
@@ -60,7 +60,7 @@ def test_what_was_asked_before_is_over() -> None:
 
 def test_a_filter_breaks_an_answer_off() -> None:
     """What was said so far is kept, incomplete, and paid."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.write("Please fail with content_filter.")
     events = stage.respond()
     response = done(events)
@@ -72,6 +72,6 @@ def test_a_filter_breaks_an_answer_off() -> None:
 
 def test_other_metadata_is_the_clients() -> None:
     """A name that is none of the failures means nothing."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.write("Hello.")
     assert done(stage.respond(metadata={"simulator": "yes"}))["status"] == "completed"

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.simulator.session.session import _FIELDS
-from tests.realtime.simulator.stage import (
+from tests.realtime.simulator.harness import (
     ENDED,
     ITEM,
     START,
     TEXT_ANSWER,
-    Stage,
+    SimulatorHarness,
     done,
     errors,
     only,
@@ -26,7 +26,7 @@ from tests.realtime.simulator.stage import (
 
 def test_a_session_begins_with_all_its_settings() -> None:
     """The first event is session.created, before the client has said anything; its keys stand as on the wire."""
-    stage = Stage("gpt-realtime")
+    stage = SimulatorHarness("gpt-realtime")
     created = only(stage.events, "session.created")["session"]
     assert list(created) == [
         "type", "object", "id", "model", "output_modalities", "instructions", "tools", "tool_choice",
@@ -41,14 +41,14 @@ def test_a_session_begins_with_all_its_settings() -> None:
 )
 def test_defaults_follow_the_model(model: str, silence_ms: int, voice: str) -> None:
     """The two families differ in how long they wait for more words and in their voice."""
-    audio = only(Stage(model).events, "session.created")["session"]["audio"]
+    audio = only(SimulatorHarness(model).events, "session.created")["session"]["audio"]
     assert audio["input"]["turn_detection"]["silence_duration_ms"] == silence_ms
     assert audio["output"]["voice"] == voice
 
 
 def test_a_text_turn() -> None:
     """A message and a wish for a response give the events of a text turn, in their order, each time."""
-    stage = Stage()
+    stage = SimulatorHarness()
     assert types(stage.update(output_modalities=["text"])) == ["session.updated"]
     assert types(stage.ask("Hello.")) == [*ITEM, *TEXT_ANSWER]
     assert types(stage.ask("What can you do?")) == [*ITEM, *TEXT_ANSWER]
@@ -56,7 +56,7 @@ def test_a_text_turn() -> None:
 
 def test_a_text_turn_hangs_together() -> None:
     """Deltas add up to the text that every closing event repeats, and all of them name the same ids."""
-    stage = Stage()
+    stage = SimulatorHarness()
     events = stage.ask("Hello.", output_modalities=["text"])
     written = "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")
     assert only(events, "response.output_text.done")["text"] == written
@@ -70,7 +70,7 @@ def test_a_text_turn_hangs_together() -> None:
 
 def test_a_wish_without_a_question_is_greeted() -> None:
     """On an empty conversation the model begins to talk by itself, and does not read its instructions aloud."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(instructions="You are a pirate.", output_modalities=["text"])
     item = done(stage.respond())["output"][0]
     assert item["content"][0]["text"].startswith("Hello")
@@ -78,7 +78,7 @@ def test_a_wish_without_a_question_is_greeted() -> None:
 
 def test_binary_frames_are_refused_and_nothing_else_happens() -> None:
     """A binary frame is answered by an error that does not end the session."""
-    stage = Stage()
+    stage = SimulatorHarness()
     assert errors(stage.send_binary(b"\0\1")) == [("invalid_event", None)]
     assert stage.session.close is None
     assert types(stage.ask("Hello.", output_modalities=["text"])) == [*ITEM, *TEXT_ANSWER]
@@ -111,14 +111,14 @@ def test_binary_frames_are_refused_and_nothing_else_happens() -> None:
 )
 def test_a_frame_that_is_no_event_is_refused(raw: str, code: str, param: str | None) -> None:
     """Each kind of nonsense has its code and names the field; the session goes on."""
-    stage = Stage()
+    stage = SimulatorHarness()
     assert errors(stage.send_raw(raw)) == [(code, param)]
     assert types(stage.write("Hello.")) == ITEM
 
 
 def test_an_unknown_type_is_told_the_known_ones() -> None:
     """The error for an unknown event lists those there are, and two of the translation protocol, but none of WebRTC's."""
-    message = only(Stage().send("nope", event_id="mine"), "error")["error"]["message"]
+    message = only(SimulatorHarness().send("nope", event_id="mine"), "error")["error"]["message"]
     assert message.startswith("Invalid value: 'nope'. Supported values are: 'session.update', 'input_audio_buffer.append', ")
     assert message.endswith("'response.cancel', 'session.close', and 'session.input_audio_buffer.append'.")
     assert "output_audio_buffer.clear" not in message
@@ -126,14 +126,14 @@ def test_an_unknown_type_is_told_the_known_ones() -> None:
 
 def test_errors_name_the_event_they_answer() -> None:
     """The client's event id comes back in its error, and only there."""
-    stage = Stage()
+    stage = SimulatorHarness()
     assert only(stage.send("response.cancel", event_id="mine"), "error")["error"]["event_id"] == "mine"
     assert only(stage.send("response.cancel"), "error")["error"]["event_id"] is None
 
 
 def test_what_a_client_may_call_its_events() -> None:
     """An event id is a string of at most 512 characters; the error for another cannot repeat it, and nothing happens."""
-    stage = Stage()
+    stage = SimulatorHarness()
     for event_id, code in ((7, "invalid_type"), ("x" * 513, "string_above_max_length")):
         error = only(stage.send("conversation.item.create", item=user("Hello."), event_id=event_id), "error")["error"]
         assert (error["code"], error["param"], error["event_id"]) == (code, "event_id", None)
@@ -144,12 +144,12 @@ def test_what_a_client_may_call_its_events() -> None:
 @pytest.mark.parametrize("type_", ["session.close", "session.input_audio_buffer.append"])
 def test_translation_events_have_no_place_here(type_: str) -> None:
     """They are listed among the types there are, but are refused in other sessions."""
-    assert errors(Stage().send(type_)) == [(None, None)]
+    assert errors(SimulatorHarness().send(type_)) == [(None, None)]
 
 
 def test_an_item_is_stored_as_it_came() -> None:
     """A client's own id is kept; added and done tell the same complete item."""
-    stage = Stage()
+    stage = SimulatorHarness()
     added, finished = stage.write("Hello.")
     assert added["item"] == finished["item"]
     assert list(added["item"]) == ["id", "type", "status", "role", "content"]
@@ -158,7 +158,7 @@ def test_an_item_is_stored_as_it_came() -> None:
 
 def test_a_function_output_has_no_status() -> None:
     """The echo of a function's output carries no status, as in recorded traffic."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.send("conversation.item.create", item={"type": "function_call", "name": "f", "call_id": "call_1", "arguments": "{}"})
     item = {"type": "function_call_output", "output": "{}", "call_id": "call_1"}
     added = stage.send("conversation.item.create", item=item)[0]
@@ -167,7 +167,7 @@ def test_a_function_output_has_no_status() -> None:
 
 def test_an_output_answers_a_call() -> None:
     """What a function gave is refused when nobody called it; the message is the API's."""
-    stage = Stage()
+    stage = SimulatorHarness()
     item = {"type": "function_call_output", "call_id": "call_x", "output": "{}"}
     error = only(stage.send("conversation.item.create", item=item), "error")["error"]
     assert (error["code"], error["message"]) == ("invalid_tool_call_id", "Tool call ID 'call_x' not found in conversation.")
@@ -176,7 +176,7 @@ def test_an_output_answers_a_call() -> None:
 
 def test_delete() -> None:
     """A deleted item is gone: told once, and then unknown."""
-    stage = Stage()
+    stage = SimulatorHarness()
     item_id = stage.write("Hello.")[0]["item"]["id"]
     assert stage.send("conversation.item.delete", item_id=item_id)[0]["item_id"] == item_id
     assert stage.order == []
@@ -185,7 +185,7 @@ def test_delete() -> None:
 
 def test_a_session_expires() -> None:
     """After its time a session says so and closes with 1001 and the same sentence; nothing comes after that."""
-    stage = Stage(session_seconds=1800)
+    stage = SimulatorHarness(session_seconds=1800)
     assert stage.run(1799) == []
     events = stage.run(2)
     sentence = "Your session hit the maximum duration of 30 minutes."
@@ -196,7 +196,7 @@ def test_a_session_expires() -> None:
 
 def test_expiry_cuts_a_response() -> None:
     """A response in progress does not outlive its session."""
-    stage = Stage(session_seconds=60)
+    stage = SimulatorHarness(session_seconds=60)
     stage.run(59.8)
     stage.write("Tell me a story.")
     stage.send("response.create")
@@ -205,7 +205,7 @@ def test_expiry_cuts_a_response() -> None:
     assert done_types(stage) == []
 
 
-def done_types(stage: Stage) -> list[str]:
+def done_types(stage: SimulatorHarness) -> list[str]:
     """Of the responses that have ended, how."""
     return [event["response"]["status"] for event in stage.all("response.done")]
 
@@ -214,7 +214,7 @@ def test_the_same_seed_tells_the_same_story() -> None:
     """Ids, delays and words are the same each time with one seed, and others with another."""
 
     def story(seed: int) -> list[dict[str, Any]]:
-        stage = Stage("gpt-realtime-2.1", seed=seed, latency_ms=None)
+        stage = SimulatorHarness("gpt-realtime-2.1", seed=seed, latency_ms=None)
         stage.ask("What is the weather in Lisbon?", output_modalities=["text"])
         return stage.events
 
@@ -224,7 +224,7 @@ def test_the_same_seed_tells_the_same_story() -> None:
 
 def test_a_late_machine_does_not_slow_the_voice_down() -> None:
     """A wait counts from when it was due: late by less than half a second, the next event comes at its time."""
-    stage, late = Stage(), Stage()
+    stage, late = SimulatorHarness(), SimulatorHarness()
     for each in (stage, late):
         each.write("Tell me a story.")
         each.send("response.create")
@@ -299,7 +299,7 @@ def client_events(draw: st.DrawFn) -> dict[str, Any]:
 @given(st.lists(client_events(), max_size=6))
 def test_nothing_a_client_sends_breaks_a_session(events: list[dict[str, Any]]) -> None:
     """Whatever is sent is answered by events of the API; afterwards the session still holds a conversation."""
-    stage = Stage("gpt-realtime-2.1")
+    stage = SimulatorHarness("gpt-realtime-2.1")
     for event in events:
         stage.send_raw(json.dumps(event))
         stage.run(1)

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from realtime.simulator.shared.ids import ALPHABET, EPOCH, Ids
-from tests.realtime.simulator.stage import START, Stage
+from tests.realtime.simulator.harness import START, SimulatorHarness
 
 
 @pytest.mark.parametrize("prefix", ["event", "item", "resp", "conv", "sess"])
@@ -30,7 +30,7 @@ def test_a_recorded_id_reads_back() -> None:
 
 def test_all_ids_of_a_session() -> None:
     """Every id in a session has its style, and no event id comes twice."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(tools=[{"type": "function", "name": "f"}])
     stage.ask("Hello.", tool_choice="required")
     events = [event["event_id"] for event in stage.events]

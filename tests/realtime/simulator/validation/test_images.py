@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from realtime.simulator.validation.images import is_image, size, tokens
-from tests.realtime.simulator.stage import GET_WEATHER, Event, Stage, done, errors, spoken_words
+from tests.realtime.simulator.harness import GET_WEATHER, Event, SimulatorHarness, done, errors, spoken_words
 
 
 def png(width: int, height: int) -> str:
@@ -62,13 +62,13 @@ def test_what_an_image_costs(width: int, height: int, detail: str | None, cost: 
 def test_what_is_an_image(url: str, good: bool) -> None:
     """A data URI of a PNG or JPEG in base64; anything else is refused by its field."""
     assert is_image(url) is good
-    events = Stage().send("conversation.item.create", item=shown(url))
+    events = SimulatorHarness().send("conversation.item.create", item=shown(url))
     assert errors(events) == ([] if good else [("invalid_value", "item.content[0].image_url")])
 
 
 def test_an_image_is_seen() -> None:
     """The answer tells what can be told, and the response counts the image's tokens apart."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.send("conversation.item.create", item=shown(png(640, 480), "What do you see?"))
     events = stage.respond(output_modalities=["text"])
     assert spoken_words(events).startswith("I see a PNG image of 640 by 480 pixels. ")
@@ -77,7 +77,7 @@ def test_an_image_is_seen() -> None:
 
 def test_several_images() -> None:
     """Each is named, also one whose size cannot be read."""
-    stage = Stage()
+    stage = SimulatorHarness()
     item = shown(png(1, 2))
     item["content"] += shown(jpeg(3, 4))["content"] + shown("data:image/png;base64,AA==")["content"]
     stage.send("conversation.item.create", item=item)
@@ -87,7 +87,7 @@ def test_several_images() -> None:
 
 def test_a_tool_comes_before_an_image() -> None:
     """A question that a function answers is answered by it, with an image or without."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(tools=[GET_WEATHER])
     stage.send("conversation.item.create", item=shown(png(1, 1), "What is the weather in Lisbon?"))
     assert done(stage.respond())["output"][0]["type"] == "function_call"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from realtime.pcm import to_g711
-from tests.realtime.simulator.stage import ITEM, Stage, encoded, errors, silence, types
+from tests.realtime.simulator.harness import ITEM, SimulatorHarness, encoded, errors, silence, types
 
 
 def message(role: str, *parts: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ TEXT = {"type": "input_text", "text": "Hello."}
 )
 def test_every_type_of_item(item: dict[str, Any]) -> None:
     """A client can place every type of item there is; sound is taken and not repeated."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.send("conversation.item.create", item={"type": "function_call", "name": "f", "call_id": "call_0", "arguments": "{}"})
     events = stage.send("conversation.item.create", item=item)
     assert types(events) == ITEM
@@ -81,14 +81,14 @@ MISSING, TYPE, VALUE, UNKNOWN = "missing_required_parameter", "invalid_type", "i
 )
 def test_an_item_that_is_none(item: Any, code: str, param: str) -> None:
     """What is wrong with an item is named, and nothing is added."""
-    stage = Stage()
+    stage = SimulatorHarness()
     assert errors(stage.send("conversation.item.create", item=item)) == [(code, param)]
     assert stage.order == []
 
 
 def test_sound_in_parts() -> None:
     """The sound of several parts is one after the other, in the session's format."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(audio={"input": {"format": {"type": "audio/pcmu"}}})
     half = to_g711(bytes(1600), "audio/pcmu")
     parts = [{"type": "input_audio", "audio": encoded(half)} for _ in range(2)]
@@ -99,7 +99,7 @@ def test_sound_in_parts() -> None:
 
 def test_an_item_is_told_in_the_order_of_the_api() -> None:
     """However a client orders the fields of an item, the API tells them in its own order, null where it says so."""
-    stage = Stage()
+    stage = SimulatorHarness()
     items = [
         {"content": [{"audio": encoded(silence(10)), "type": "input_audio"}], "role": "user", "type": "message"},
         {"arguments": "{}", "name": "f", "type": "function_call"},

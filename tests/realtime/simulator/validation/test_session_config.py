@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from realtime.simulator.validation.session_config import INSTRUCTIONS, Config, reasons
-from tests.realtime.simulator.stage import GET_WEATHER, Stage, done, errors, only, types
+from tests.realtime.simulator.harness import GET_WEATHER, SimulatorHarness, done, errors, only, types
 
 
-def settings_of(stage: Stage) -> dict[str, Any]:
+def settings_of(stage: SimulatorHarness) -> dict[str, Any]:
     """The settings in force, as last told."""
     told = [event for event in stage.events if event["type"] in ("session.created", "session.updated")]
     session: dict[str, Any] = told[-1]["session"]
@@ -53,7 +53,7 @@ def test_the_models_that_reason(model: str, expected: bool) -> None:
 
 def test_what_is_not_named_stays() -> None:
     """An update changes what it names, however deep, and answers with all settings in force."""
-    stage = Stage()
+    stage = SimulatorHarness()
     before = settings_of(stage)
     after = only(stage.update(**detection(threshold=0.7), instructions="Be brief."), "session.updated")["session"]
     expected = copy.deepcopy(before)
@@ -65,7 +65,7 @@ def test_what_is_not_named_stays() -> None:
 
 def test_null_and_empty_clear() -> None:
     """Null turns detection off, an empty list takes the tools away, empty instructions bring the default back."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(tools=[GET_WEATHER], instructions="Be brief.", **with_input(transcription={"model": "whisper-1"}))
     stage.update(tools=[], instructions="", **with_input(turn_detection=None, transcription=None))
     now = settings_of(stage)
@@ -75,7 +75,7 @@ def test_null_and_empty_clear() -> None:
 
 def test_detection_is_filled_with_the_defaults() -> None:
     """Turned on with its type alone, or changed to the other kind, detection has the model's defaults elsewhere."""
-    stage = Stage("gpt-realtime-2.1")
+    stage = SimulatorHarness("gpt-realtime-2.1")
     stage.update(**with_input(turn_detection=None))
     stage.update(**detection(create_response=False))
     assert settings_of(stage)["audio"]["input"]["turn_detection"] == {
@@ -112,7 +112,7 @@ def test_detection_is_filled_with_the_defaults() -> None:
 )  # fmt: skip
 def test_sound_as_it_is_in_force(given: dict[str, Any], path: str, expected: Any) -> None:
     """What is left out of a setting is told with its default."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(**given)
     place, name = path.split(".")
     assert settings_of(stage)["audio"][place][name] == expected
@@ -120,7 +120,7 @@ def test_sound_as_it_is_in_force(given: dict[str, Any], path: str, expected: Any
 
 def test_the_words_of_ranges_and_modalities() -> None:
     """A number beyond its limits is told the nearer one; modalities that do not go together are told those that do."""
-    stage = Stage()
+    stage = SimulatorHarness()
     told = [
         only(stage.update(**given), "error")["error"]["message"]
         for given in (detection(threshold=2), {"max_output_tokens": 0}, {"output_modalities": ["audio", "text"]})
@@ -134,7 +134,7 @@ def test_the_words_of_ranges_and_modalities() -> None:
 
 def test_the_merge_is_deep() -> None:
     """Transcription, formats and noise reduction keep what an update does not name, in the API's order of keys."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(**with_input(transcription={"prompt": "Names.", "model": "whisper-1"}, noise_reduction={"type": "far_field"}))
     stage.update(**with_input(transcription={"language": "de"}, noise_reduction={"strength": 0.5}, format={"rate": 24000}))
     heard = settings_of(stage)["audio"]["input"]
@@ -145,7 +145,7 @@ def test_the_merge_is_deep() -> None:
 
 def test_tracing_is_set_once() -> None:
     """Once enabled, tracing can be told the same, or be ended, but not be changed."""
-    stage = Stage()
+    stage = SimulatorHarness()
     assert types(stage.update(tracing="auto") + stage.update(tracing="auto")) == ["session.updated"]
     assert errors(stage.update(tracing={"workflow_name": "w"})) == [("cannot_update_tracing", "session.tracing")]
     stage.update(tracing=None)
@@ -154,7 +154,7 @@ def test_tracing_is_set_once() -> None:
 
 def test_strength_is_kept() -> None:
     """Noise reduction keeps its strength when only its type changes."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(**with_input(noise_reduction={"type": "far_field", "strength": 0.4}))
     stage.update(**with_input(noise_reduction={"type": "near_field"}))
     assert settings_of(stage)["audio"]["input"]["noise_reduction"] == {"type": "near_field", "strength": 0.4}
@@ -186,7 +186,7 @@ ACCEPTED: list[dict[str, Any]] = [
 @pytest.mark.parametrize("given", ACCEPTED)
 def test_what_is_accepted(given: dict[str, Any]) -> None:
     """Every setting of the API can be given; another model is ignored without a word."""
-    stage = Stage()
+    stage = SimulatorHarness()
     assert types(stage.update(**given))[0] == "session.updated"
     assert settings_of(stage)["model"] == "gpt-realtime"
 
@@ -263,7 +263,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
 @pytest.mark.parametrize(("given", "code", "param"), REFUSED, ids=lambda value: value if isinstance(value, str) else "")
 def test_everything_or_nothing(given: dict[str, Any], code: str, param: str) -> None:
     """A mistake has the API's code and names its place; what stood before it in the same update is not in force."""
-    stage = Stage()
+    stage = SimulatorHarness()
     before = settings_of(stage)
     event = stage.send("session.update", session={"type": "realtime", "tracing": "auto", **given})
     assert errors(event) == [(code, param)]
@@ -283,12 +283,12 @@ def test_everything_or_nothing(given: dict[str, Any], code: str, param: str) -> 
 )
 def test_the_kind_of_session(session: Any, code: str | None, param: str | None) -> None:
     """An update says which kind of session it is for, and that cannot change."""
-    assert errors(Stage().send("session.update", session=session)) == [(code, param)]
+    assert errors(SimulatorHarness().send("session.update", session=session)) == [(code, param)]
 
 
 def test_reasoning_is_for_models_that_reason() -> None:
     """The effort of thinking can be set on the -2 family; another model refuses the whole update, without a code."""
-    able, unable = Stage("gpt-realtime-2.1"), Stage("gpt-realtime")
+    able, unable = SimulatorHarness("gpt-realtime-2.1"), SimulatorHarness("gpt-realtime")
     assert types(able.update(reasoning={"effort": "high"}, max_output_tokens=32_000)) == ["session.updated"]
     assert settings_of(able)["reasoning"] == {"effort": "high"}
     assert errors(able.update(reasoning={"effort": "enormous"})) == [(VALUE, "session.reasoning.effort")]
@@ -298,7 +298,7 @@ def test_reasoning_is_for_models_that_reason() -> None:
 
 def test_the_voice_is_locked_by_the_first_sound() -> None:
     """Until the model has made sound its voice may change, from then on only to itself; text locks nothing."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.ask("Hello.", output_modalities=["text"])
     assert types(stage.update(**with_output(voice="cedar"))) == ["session.updated"]
     stage.write("Tell me a story.")
@@ -321,7 +321,7 @@ def test_settings_of_one_response_are_its_own() -> None:
 
 def test_a_response_without_instructions_of_its_own() -> None:
     """Null in a response's instructions means the session's, as LiveKit's client has it; in a session's it is refused."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(output_modalities=["text"], instructions="Be brief.")
     assert done(stage.ask("Hello.", instructions=None))["status"] == "completed"
     assert errors(stage.update(instructions=None)) == [(TYPE, "session.instructions")]

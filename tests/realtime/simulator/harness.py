@@ -54,7 +54,7 @@ SET_MEMORY = {
 }
 
 
-class Stage:
+class SimulatorHarness:
     """One session on a clock of its own. ``send`` and ``run`` return the events they caused, in order."""
 
     def __init__(
