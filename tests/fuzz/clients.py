@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from realtime.simulator.conversation.jobs import Hear
+from realtime.simulator.conversation.jobs import Recognize
 from realtime.simulator.model.speech_synthesis import speak
 from tests.realtime.simulator.harness import GET_WEATHER, SET_MEMORY, Event, SimulatorHarness, encoded, silence, user
 
@@ -93,7 +93,7 @@ class Client(SimulatorHarness):
         """Give back what was held, the last first."""
         while self.held:
             key, task = self.held.pop()
-            result = "Hello." if isinstance(task, Hear) else speak(task.text, task.voice, task.speed, "tone")
+            result = "Hello." if isinstance(task, Recognize) else speak(task.text, task.voice, task.speed, "tone")
             self.session.work_done(key, result)
             self._collect()
 

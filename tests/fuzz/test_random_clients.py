@@ -26,7 +26,7 @@ def test_order_is_kept_whatever_a_client_does(drawn: tuple[str, list[Step]]) -> 
             for step in steps:
                 step(client)
             client.settle()
-            assert not client.session.scripts.responses(), "every response ends"
+            assert not client.session.scheduler.responses(), "every response ends"
             assert client.session.close is None
     except BaseException as failure:
         if client is not None:

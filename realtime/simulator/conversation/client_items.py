@@ -8,7 +8,7 @@ from typing import Any
 
 from realtime.audio import duration_ms
 from realtime.pcm import to_pcm24
-from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.items import StoredItem
 from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.validation import item_validation
 from realtime.simulator.validation.api_errors import Refusal
@@ -31,8 +31,8 @@ def decoded(context: SessionContext, audio: str, path: str) -> bytes:
     return to_pcm24(sound, kind)
 
 
-def stored_item(context: SessionContext, given: Any, path: str) -> Stored:
+def stored_item(context: SessionContext, given: Any, path: str) -> StoredItem:
     """Check a client's item and complete it to the form in which the API keeps and sends it. Raises Refusal."""
     item, audio = item_validation.checked(given, path)
     pcm = b"".join(decoded(context, sound, here) for here, sound in audio.items())
-    return Stored(item_validation.completed(item, context.ids), audio=pcm, audio_ms=duration_ms(pcm))
+    return StoredItem(item_validation.completed(item, context.ids), audio=pcm, audio_ms=duration_ms(pcm))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from realtime.simulator.conversation import usage
-from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.items import StoredItem
 from realtime.simulator.conversation.jobs import WorkFailed
 from realtime.simulator.validation.session_config import reasons
 
@@ -26,7 +26,7 @@ def fixed_tokens(session: dict[str, Any]) -> int:
     return usage.count(session["instructions"]) + usage.count(str(session["tools"] or ""))
 
 
-def fitted(context: list[Stored], session: dict[str, Any]) -> list[Stored]:
+def fitted(context: list[StoredItem], session: dict[str, Any]) -> list[StoredItem]:
     """What of a context the model reads; what it leaves out once it never reads again. Raises TooLong.
 
     ``truncation`` auto leaves out the oldest items until the rest fits; ``disabled`` none. A retention ratio leaves out

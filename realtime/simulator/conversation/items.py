@@ -27,7 +27,7 @@ KEPT_AUDIO = 32 * 1024 * 1024
 
 
 @dataclass(slots=True)
-class Stored:
+class StoredItem:
     """An item and what the API knows of it beyond what it tells."""
 
     item: dict[str, Any]
@@ -35,7 +35,7 @@ class Stored:
     audio: bytes = b""
     """Its sound, PCM16 24 kHz; empty once it is too old to be kept."""
     audio_ms: float = 0.0
-    heard: str | None = None
+    recognized: str | None = None
     """Of a user's speech: the words, once the ears have made them out."""
     cached: bool = False
     """A response has read it before, in this form and place."""
@@ -63,14 +63,14 @@ class Stored:
         """What it says, written or spoken."""
         parts = self.item.get("content") or []
         said = [str(part.get("text") or part.get("transcript") or "") for part in parts]
-        return " ".join(text for text in said if text) or self.heard or ""
+        return " ".join(text for text in said if text) or self.recognized or ""
 
 
 class Items:
     """One conversation's items in order."""
 
     def __init__(self) -> None:
-        self._items: dict[str, Stored] = {}
+        self._items: dict[str, StoredItem] = {}
         self._order: list[str] = []
         self.read_with: deque[int] = deque(maxlen=READ_WITH)
         """Hashes of the instructions and tools with which it was read: what the model's cache begins with."""
@@ -79,10 +79,10 @@ class Items:
         self.first = ""
         """Id of the conversation's very first item; it matters for a quirk, see ``predecessor_when_done``."""
 
-    def __iter__(self) -> Iterator[Stored]:
+    def __iter__(self) -> Iterator[StoredItem]:
         return (self._items[item_id] for item_id in self._order)
 
-    def get(self, item_id: str) -> Stored | None:
+    def get(self, item_id: str) -> StoredItem | None:
         """One item, or None."""
         return self._items.get(item_id)
 
@@ -109,7 +109,7 @@ class Items:
         before = self.predecessor(item_id)
         return None if before == self.first and self._items[item_id].generated else before
 
-    def add(self, stored: Stored, previous_item_id: str | None = None) -> None:
+    def add(self, stored: StoredItem, previous_item_id: str | None = None) -> None:
         """Place an item: after the one named, at the beginning for ``root``, else at the end. Raises Refusal."""
         item_id = stored.item["id"]
         taken = item_id in self._items  # duplicate ids are reportedly not refused: the new item takes the old one's place
@@ -134,7 +134,7 @@ class Items:
         while len(self._order) > MOST_ITEMS or (self._characters > MOST_CHARACTERS and len(self._order) > 1):
             self.delete(self._order[0] if self._order[0] != item_id else self._order[1])
 
-    def complete(self, stored: Stored, item: dict[str, Any], audio: bytes) -> None:
+    def complete(self, stored: StoredItem, item: dict[str, Any], audio: bytes) -> None:
         """What was being made has its final form."""
         self._audio_bytes -= len(stored.audio)
         stored.item, stored.audio, stored.audio_ms = item, audio, duration_ms(audio)
@@ -143,7 +143,7 @@ class Items:
         if stored.cut_ms is not None:
             self._cut(stored, stored.cut_ms)
 
-    def _weigh(self, stored: Stored) -> None:
+    def _weigh(self, stored: StoredItem) -> None:
         """Count what an item holds, and let go what is too much."""
         characters = _characters(stored.item)
         self._characters += characters - stored.characters
@@ -184,7 +184,7 @@ class Items:
         else:
             self._cut(stored, audio_end_ms)
 
-    def _cut(self, stored: Stored, end_ms: int) -> None:
+    def _cut(self, stored: StoredItem, end_ms: int) -> None:
         self._audio_bytes -= len(stored.audio)
         stored.audio_ms = min(end_ms, stored.audio_ms)
         stored.audio = stored.audio[: end_ms * 48]
@@ -221,7 +221,7 @@ def _characters(value: Any) -> int:
     return sum(map(_characters, value)) if isinstance(value, list) else 0
 
 
-def user_speech(item_id: str, pcm: bytes) -> Stored:
+def user_speech(item_id: str, pcm: bytes) -> StoredItem:
     """The item of a committed stretch of speech. Its transcript stays null: the words come in events of their own."""
     item = {
         "id": item_id,
@@ -230,4 +230,4 @@ def user_speech(item_id: str, pcm: bytes) -> Stored:
         "role": "user",
         "content": [{"type": "input_audio", "transcript": None}],
     }
-    return Stored(item, audio=pcm, audio_ms=duration_ms(pcm))
+    return StoredItem(item, audio=pcm, audio_ms=duration_ms(pcm))

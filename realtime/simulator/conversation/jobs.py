@@ -6,11 +6,11 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.items import StoredItem
 
 
 @dataclass(frozen=True, slots=True)
-class Speak:
+class Synthesize:
     """Work for a thread: say this sentence. The result is PCM16 24 kHz."""
 
     text: str
@@ -19,7 +19,7 @@ class Speak:
 
 
 @dataclass(frozen=True, slots=True)
-class Hear:
+class Recognize:
     """Work for a thread: write down what was said in this item. The result is a sentence."""
 
     item_id: str
@@ -29,11 +29,11 @@ class Hear:
 
 
 @dataclass(frozen=True, slots=True)
-class Think:
+class AwaitPlan:
     """Work for whoever has staged the session: what a response is to say. The result is a plan, or None for the brain's own."""
 
 
-Work = Speak | Hear
+Work = Synthesize | Recognize
 """What a thread does."""
 
 
@@ -45,12 +45,12 @@ class WorkFailed(Exception):
         return {"type": "server_error", "code": "server_error", "message": str(self)}
 
 
-Script = Generator["float | Speak | Hear | Think", Any, None]
+Script = Generator["float | Synthesize | Recognize | AwaitPlan", Any, None]
 """Yields seconds to wait, or work whose result it is then sent."""
 
 
-def words(stored: Stored) -> Generator[float | Speak | Hear, Any, str]:
+def words(stored: StoredItem) -> Generator[float | Synthesize | Recognize, Any, str]:
     """Return the words of an item's speech; only the first call asks the speech recognition. Raises WorkFailed."""
-    if stored.heard is None:
-        stored.heard = str((yield Hear(stored.item["id"], stored.audio)))
-    return stored.heard
+    if stored.recognized is None:
+        stored.recognized = str((yield Recognize(stored.item["id"], stored.audio)))
+    return stored.recognized

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from realtime.simulator.conversation.items import Items, Stored
+from realtime.simulator.conversation.items import Items, StoredItem
 from realtime.simulator.conversation.jobs import Script
 from realtime.simulator.shared.ids import Ids
-from realtime.simulator.validation.session_config import Config
+from realtime.simulator.validation.session_config import SessionConfig
 
 
 class Emit(Protocol):
@@ -25,12 +25,12 @@ class SessionContext:
 
     ids: Ids
     items: Items
-    config: Config
+    config: SessionConfig
     emit: Emit
     schedule: Callable[[Script], None]
     """Runs a script beside the others."""
 
-    def announce(self, stored: Stored) -> None:
+    def announce(self, stored: StoredItem) -> None:
         """Send ``added`` and ``done`` for an item that is complete when it enters the conversation."""
         item_id = stored.item["id"]
         before = self.items.predecessor(item_id)

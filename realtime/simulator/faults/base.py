@@ -47,7 +47,7 @@ class Fault:
         """What the next response says; None: whatever it likes."""
         return None
 
-    def hear(self, raw: str) -> list[dict[str, Any]] | None:
+    def intercept(self, raw: str) -> list[dict[str, Any]] | None:
         """A frame of the client: None lets it through, else these events are sent instead of an answer."""
         return None
 

@@ -189,7 +189,7 @@ class ServerError(_FailingResponses):
 class RejectUpdates(Fault):
     """Every ``session.update`` is refused with an error, and changes nothing."""
 
-    def hear(self, raw: str) -> list[dict[str, Any]] | None:
+    def intercept(self, raw: str) -> list[dict[str, Any]] | None:
         """Refuse it."""
         event = _of_type(raw, "session.update")
         if event is None:
@@ -202,7 +202,7 @@ class RejectUpdates(Fault):
 class MuteUplink(Fault):
     """Sound the client sends is never heard, without a word about it."""
 
-    def hear(self, raw: str) -> list[dict[str, Any]] | None:
+    def intercept(self, raw: str) -> list[dict[str, Any]] | None:
         """Hear nothing."""
         return None if _of_type(raw, "input_audio_buffer.append") is None else []
 

@@ -34,7 +34,7 @@ class IdleTimer:
     def stop(self) -> None:
         """Stop waiting: somebody speaks, or a response begins."""
         self._stops += 1
-        self.buffer.let_go()
+        self.buffer.release()
 
     def start(self, answer_ms: float) -> None:
         """Wait until an answer of this length has been played and the timeout has passed after it."""
@@ -54,7 +54,7 @@ class IdleTimer:
         if stops != self._stops or self.context.config.detection is None:
             return
         if buffer.item_id:  # somebody began to speak before this answer was asked for, and has not ended
-            buffer.let_go()
+            buffer.release()
             return
         item_id, end = self.context.ids.make("item"), max(start, int(buffer.end_ms) // FRAME_MS * FRAME_MS)
         self.context.emit("input_audio_buffer.timeout_triggered", audio_start_ms=start, audio_end_ms=end, item_id=item_id)

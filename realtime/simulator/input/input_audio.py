@@ -9,11 +9,11 @@ from realtime.simulator.conversation.client_items import decoded
 from realtime.simulator.conversation.items import user_speech
 from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.input.input_buffer import InputBuffer, SpeechStarted, SpeechStopped
-from realtime.simulator.input.transcription import Transcribing
+from realtime.simulator.input.transcription import Transcription
 from realtime.simulator.validation.api_errors import expect, missing
 
 
-class Hearing:
+class InputAudio:
     """One session's ear."""
 
     def __init__(self, context: SessionContext, on_speech: Callable[[SpeechStarted | SpeechStopped], None]) -> None:
@@ -22,7 +22,7 @@ class Hearing:
         self.on_speech = on_speech
         self.buffer = InputBuffer()
         self.buffer.listen(context.config.detection)
-        self.transcribing = Transcribing(context, self.buffer)
+        self.transcription = Transcription(context, self.buffer)
 
     def append(self, data: dict[str, Any]) -> None:
         """``input_audio_buffer.append``: no answer, but for what is heard in it."""
@@ -30,9 +30,9 @@ class Hearing:
         if audio is None:
             raise missing("audio")
         expect("audio", audio, "a string")
-        self.take(decoded(self.context, audio, "audio"))
+        self.add(decoded(self.context, audio, "audio"))
 
-    def take(self, pcm: bytes) -> None:
+    def add(self, pcm: bytes) -> None:
         """Sound of the user, PCM16 24 kHz, however it came. Raises Refusal when the buffer is full."""
         for found in self.buffer.append(pcm, lambda: self.context.ids.make("item")):
             if isinstance(found, SpeechStarted):
@@ -43,7 +43,7 @@ class Hearing:
                 self.context.emit("input_audio_buffer.speech_stopped", audio_end_ms=found.audio_end_ms, item_id=found.item_id)
                 self.commit_speech(found.item_id, found.pcm)
             self.on_speech(found)
-        self.transcribing.follow()
+        self.transcription.follow()
 
     def commit(self, data: dict[str, Any]) -> None:
         """``input_audio_buffer.commit``: the turn ends by hand."""
@@ -57,10 +57,10 @@ class Hearing:
         self.context.items.add(stored)
         self.context.emit("input_audio_buffer.committed", previous_item_id=before, item_id=item_id)
         self.context.announce(stored)
-        self.transcribing.begin(stored)
+        self.transcription.begin(stored)
 
     def clear(self, data: dict[str, Any]) -> None:
         """``input_audio_buffer.clear``."""
         self.buffer.clear()
-        self.transcribing.forget()
+        self.transcription.forget()
         self.context.emit("input_audio_buffer.cleared")

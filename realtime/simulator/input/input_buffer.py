@@ -88,7 +88,7 @@ class InputBuffer:
         if self.listener is None:
             return []
         found: list[SpeechStarted | SpeechStopped] = []
-        for change in self.listener.hear(pcm):
+        for change in self.listener.feed(pcm):
             if isinstance(change, Started):
                 self.item_id, self._start_ms = make_item_id(), max(0, change.at_ms - self._prefix_ms)
                 found.append(SpeechStarted(self._start_ms, self.item_id))
@@ -135,13 +135,13 @@ class InputBuffer:
         self._keep_from_ms = int(self.end_ms) // FRAME_MS * FRAME_MS
         return self._keep_from_ms
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Silence need not be kept any longer."""
         self._keep_from_ms = None
 
     def silence(self, start_ms: int, end_ms: int) -> bytes:
         """The sound between two moments, taken out: what an idle timeout commits."""
-        self.let_go()
+        self.release()
         return self._cut(start_ms, end_ms)
 
     def clear(self) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from realtime.simulator.conversation import usage
-from realtime.simulator.conversation.items import Stored
-from realtime.simulator.conversation.jobs import Hear, Script, WorkFailed, words
+from realtime.simulator.conversation.items import StoredItem
+from realtime.simulator.conversation.jobs import Recognize, Script, WorkFailed, words
 from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.input.input_buffer import InputBuffer
 from realtime.simulator.validation.session_config import LOGPROBS, STREAMING_MODELS
@@ -38,7 +38,7 @@ class _Turn:
     """Of all that was told."""
 
 
-class Transcribing:
+class Transcription:
     """One session's pen."""
 
     def __init__(self, context: SessionContext, buffer: InputBuffer) -> None:
@@ -70,7 +70,7 @@ class Transcribing:
         """The buffer was cleared: what was being said will not be written down."""
         self._turns.clear()
 
-    def begin(self, stored: Stored) -> None:
+    def begin(self, stored: StoredItem) -> None:
         """A turn has become an item: write it down, if that was asked for."""
         turn = self._turns.pop(stored.item["id"], None) or _Turn()
         if self.setting is not None:
@@ -79,7 +79,7 @@ class Transcribing:
     def _look(self, item_id: str, turn: _Turn, pcm: bytes) -> Script:
         """Hear what was said so far; what two looks agree on is told."""
         try:
-            text = str((yield Hear(item_id, pcm, partial=True)))
+            text = str((yield Recognize(item_id, pcm, partial=True)))
         except WorkFailed:
             text = ""  # the end of the turn will tell why
         turn.looking = False
@@ -94,7 +94,7 @@ class Transcribing:
             self._delta(item_id, turn, word if not turn.sent and not _leads_with_space(self.setting["model"]) else f" {word}")
             turn.sent.append(word)
 
-    def _write(self, stored: Stored, setting: dict[str, Any], turn: _Turn) -> Script:
+    def _write(self, stored: StoredItem, setting: dict[str, Any], turn: _Turn) -> Script:
         """Write down what the user said; it runs beside the response and may end after it."""
         context, model, sent = self.context, setting["model"], " ".join(turn.sent)
         ids = {"item_id": stored.item["id"], "content_index": 0}

@@ -61,7 +61,7 @@ class Listener:
         self._loud_frames = 0
         self._quiet_ms = 0
 
-    def hear(self, pcm: bytes) -> list[Started | Stopped]:
+    def feed(self, pcm: bytes) -> list[Started | Stopped]:
         """Take PCM16 24 kHz of any length. Costs about 0.2 ms a frame."""
         found: list[Started | Stopped] = []
         heard = self._rest + pcm

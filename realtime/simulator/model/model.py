@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from realtime.simulator.model.cities import places_in
-from realtime.simulator.shared.response_plan import CallTool, Context, Plan, Said, Say
+from realtime.simulator.shared.response_plan import CallTool, ModelInput, ModelItem, Plan, Say
 
 STORY = (
     "Once upon a time, on a small island with a tall lighthouse, there lived a keeper named Mara. "
@@ -37,7 +37,7 @@ _FACT = re.compile(r"\bmy ((?:\w+ ){0,3}?\w+) (?:is|are) (?:called )?(.+)", re.I
 _ASKED = re.compile(r"\b(?:what(?:'s| is| are)|who is|tell me|do you (?:know|remember)) my ((?:\w+ ){0,3}?\w+?)\s*[?.!]*$", re.IGNORECASE)
 
 
-def plan(context: Context) -> Plan:
+def plan(context: ModelInput) -> Plan:
     """Decide. The same conversation gives the same plan."""
     if outputs := _fresh_outputs(context.said):
         return [Say(" ".join(_tell_output(call, output.text) for call, output in outputs))]
@@ -50,7 +50,7 @@ def plan(context: Context) -> Plan:
     return [Say(_answer(context, asked))]
 
 
-def _question(context: Context) -> str:
+def _question(context: ModelInput) -> str:
     """What the user said last; instructions of the system count when nobody has said anything."""
     for said in reversed(context.said):
         if said.kind in ("user", "system") and said.text:
@@ -62,7 +62,7 @@ def _listed(things: Sequence[str]) -> str:
     return " and ".join((", ".join(things[:-1]), things[-1])) if len(things) > 1 else things[0]
 
 
-def _fresh_outputs(said: Sequence[Said]) -> list[tuple[Said, Said]]:
+def _fresh_outputs(said: Sequence[ModelItem]) -> list[tuple[ModelItem, ModelItem]]:
     """Calls answered since the model last spoke: (call, output)."""
     calls = {s.call_id: s for s in said if s.kind == "call"}
     fresh = []
@@ -77,7 +77,7 @@ def _fresh_outputs(said: Sequence[Said]) -> list[tuple[Said, Said]]:
 # ── Calling ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _calls(context: Context, asked: str) -> Plan:
+def _calls(context: ModelInput, asked: str) -> Plan:
     """The functions this question needs, among those that are offered."""
     lower = asked.lower()
     forced = context.forced
@@ -98,7 +98,7 @@ def _calls(context: Context, asked: str) -> Plan:
     return _forced(context, asked)
 
 
-def _forced(context: Context, asked: str) -> Plan:
+def _forced(context: ModelInput, asked: str) -> Plan:
     """``tool_choice`` leaves no choice."""
     name = next(iter(context.tools), "") if context.forced == "*" else context.forced
     return [CallTool(name, _arguments(context.tools[name], asked))] if name in context.tools else []
@@ -154,7 +154,7 @@ def _before(calls: Plan) -> str:
 # ── Answering ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _tell_output(call: Said, text: str) -> str:
+def _tell_output(call: ModelItem, text: str) -> str:
     """A tool's answer in words."""
     try:
         output = json.loads(text)
@@ -184,7 +184,7 @@ def _tell_weather(output: dict[str, Any], arguments: dict[str, Any]) -> str:
     return f"In {where} it is {' with '.join(facts)}.{sky}"
 
 
-def _answer(context: Context, asked: str) -> str:
+def _answer(context: ModelInput, asked: str) -> str:
     lower = asked.lower().strip(" .!?")
     if known := _recall(context, asked):
         return known
@@ -216,7 +216,7 @@ def _no_tool(name: str) -> str:
     return f"I would need the function {name} for that, and this session does not offer it."
 
 
-def _recall(context: Context, asked: str) -> str:
+def _recall(context: ModelInput, asked: str) -> str:
     """Answer "what is my name?" from what was noted or said in this conversation."""
     known: dict[str, str] = {}
     for said in context.said:

@@ -16,7 +16,7 @@ from realtime.pcm import resample, samples
 
 log = logging.getLogger(__name__)
 
-EARS_RATE = 16_000
+RECOGNITION_RATE = 16_000
 SURE = -0.36
 """Log confidence per second of sound below which the ears do not believe themselves; measured: sentences of the grammar
 reach -0.2 to -0.3, most others -0.4 and less."""
@@ -79,7 +79,7 @@ def _understand(pcm: bytes, whole: bool = True) -> str:
         return ""
     with _LOCK:
         decoder.start_utt()
-        decoder.process_raw(resample(in_room(pcm), RATE, EARS_RATE), full_utt=True)
+        decoder.process_raw(resample(in_room(pcm), RATE, RECOGNITION_RATE), full_utt=True)
         decoder.end_utt()
         heard = decoder.hyp()
     if heard is None or not heard.hypstr:
@@ -119,7 +119,7 @@ def _decoder() -> Any:
     try:
         from pocketsphinx import Decoder  # noqa: PLC0415  (loads a model of 30 MB: only when somebody speaks)
 
-        decoder = Decoder(samprate=EARS_RATE, loglevel="FATAL", lm=None)
+        decoder = Decoder(samprate=RECOGNITION_RATE, loglevel="FATAL", lm=None)
         cities = [city.replace("_", " ") for city in CITIES]
         grammar = _GRAMMAR
         for key, choices in (("cities", cities), ("names", NAMES), ("colours", COLOURS), ("numbers", NUMBERS)):

@@ -12,7 +12,7 @@ FORESIGHT = 200
 """Steps that are looked through for an answer before a response is left to the brain."""
 
 
-class Cursor:
+class StepCursor:
     """Stands before the next step of a scenario."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
@@ -53,7 +53,7 @@ class Cursor:
                 return True
         return False
 
-    def left(self) -> list[str]:
+    def unreached(self) -> list[str]:
         """Steps that were not reached, with their numbers; one that waits still is the first of them."""
         return [_described(number, step) for number, step in numbered(self._all) if number not in self._reached]
 

@@ -42,7 +42,7 @@ class Known:
         }
         self._ids.update((name, value) for name, value in told.items() if value is not None)
 
-    def stands_for(self, name: str) -> Any:
+    def value_of(self, name: str) -> Any:
         """What a name stands for. Raises Unfilled."""
         family, _, rest = name.partition(".")
         try:

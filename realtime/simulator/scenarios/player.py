@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from realtime.simulator.conversation.jobs import Work
-from realtime.simulator.scenarios.cursor import Cursor
+from realtime.simulator.scenarios.cursor import StepCursor
 from realtime.simulator.scenarios.placeholders import Known, Unfilled, fill, matches
 from realtime.simulator.scenarios.steps import (
     JUNK,
@@ -34,7 +34,7 @@ from realtime.simulator.validation.api_errors import Refusal
 from realtime.simulator.validation.json_reader import read
 
 
-class Stage:
+class ScenarioPlayer:
     """One session and what a scenario makes of it.
 
     Feed and drain it as a SimulatedSession. ``events_to_send`` may hold more than events; ``problems`` and ``left`` say
@@ -52,8 +52,8 @@ class Stage:
         """What could not be done, each with its step."""
         self.over = False
         """The connection was ended by a step: nothing follows."""
-        session.answering.staged = True
-        self._cursor = Cursor(scenario.steps)
+        session.responder.planned_by_scenario = True
+        self._cursor = StepCursor(scenario.steps)
         self._resume_at: float | None = None
         self._out: list[Frame] = []
         ids = {"conversation_id": session.conversation_id, "session_id": session.config.session["id"]}
@@ -129,9 +129,9 @@ class Stage:
         times = [at for at in (self.session.next_at(), self._resume_at) if at is not None]
         return None if self.over else min(times, default=None)
 
-    def left(self) -> list[str]:
+    def unreached(self) -> list[str]:
         """Steps of the scenario that were not reached, with their numbers; one that waits still is the first of them."""
-        return self._cursor.left()
+        return self._cursor.unreached()
 
     # ── Steps ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -180,7 +180,7 @@ class Stage:
     def _frames(self, step: Step) -> Iterator[Frame]:
         """What a step puts on the wire. Raises Unfilled."""
         if isinstance(step, Emit):
-            what = fill(step.what, self._known.stands_for)
+            what = fill(step.what, self._known.value_of)
             if isinstance(what, dict):
                 event = {"type": what["type"], "event_id": self.session.ids.make("event"), **what}
                 self._known.learn(event)
@@ -214,14 +214,14 @@ class Stage:
 
     def _answer(self) -> bool:
         """Give the response that waits this step and those like it that follow; begin one when none waits."""
-        if not self.session.thoughts_to_have():
-            if self.session.answering.active is not None or self.session.close is not None:
+        if not self.session.awaited_plans():
+            if self.session.responder.active is not None or self.session.close is not None:
                 return False
             if self.session.config.transcribes:
                 self._problem("there are no responses in a transcription session")
                 return True
-            self.session.answering.respond({})
-        thoughts = self.session.thoughts_to_have()
+            self.session.responder.respond({})
+        thoughts = self.session.awaited_plans()
         plan: response_plan.Plan = []
         while isinstance(step := self._cursor.next, Say | Call | Fail):
             try:
@@ -239,13 +239,13 @@ class Stage:
         if isinstance(step, Fail):
             return response_plan.Fail(step.error)
         if isinstance(step, Say):
-            return response_plan.Say(str(fill(step.text, self._known.stands_for)), step.phase)
-        arguments = fill(step.arguments, self._known.stands_for)
+            return response_plan.Say(str(fill(step.text, self._known.value_of)), step.phase)
+        arguments = fill(step.arguments, self._known.value_of)
         return response_plan.CallTool(step.name, arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False))
 
     def _give_thoughts(self) -> bool:
         """Leave responses to the brain that no step is going to answer. Whether there were any."""
-        thoughts = self.session.thoughts_to_have()
+        thoughts = self.session.awaited_plans()
         if not thoughts or self._cursor.will_answer():
             return False
         for key in thoughts:

@@ -17,9 +17,9 @@ from websockets.frames import Opcode
 
 from realtime.dialects import BetaClient, Translator
 from realtime.simulator.conversation.jobs import Work
-from realtime.simulator.scenarios.player import Stage
+from realtime.simulator.scenarios.player import ScenarioPlayer
 from realtime.simulator.server.handshake import Accepted
-from realtime.simulator.server.outgoing import Line
+from realtime.simulator.server.outgoing import OutgoingQueue
 from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared.frames import Abort, Frame, Freeze, Shut
 from realtime.simulator.shared.options import SimulatorOptions
@@ -52,31 +52,31 @@ class ServerServices(Protocol):
     def complaints(self) -> deque[str]:
         """Deviations from the scenario, one sentence each."""
 
-    def staged(self, session: SimulatedSession, line: Line) -> SimulatedSession | Stage:
+    def with_scenario(self, session: SimulatedSession, outgoing: OutgoingQueue) -> SimulatedSession | ScenarioPlayer:
         """Put the scenario in front of a new session, if it has one."""
 
-    def tell(self, direction: str, raw: str) -> None:
+    def report_frame(self, direction: str, raw: str) -> None:
         """Report one frame to the tap: direction ``sent`` (by the client) or ``received``, and its text."""
 
-    async def listen(self, session: SimulatedSession | Stage, raw: str) -> None:
+    async def receive_in_thread(self, session: SimulatedSession | ScenarioPlayer, raw: str) -> None:
         """Give a session a frame in a thread; nobody else may touch the session meanwhile."""
 
-    async def do(self, work: Work) -> Any:
+    async def run_job(self, work: Work) -> Any:
         """Return the result of a piece of work, done in a thread. Raises OSError, RuntimeError or ValueError."""
 
 
-class Conversation:
+class SimulatorConnection:
     """One client's connection and its session."""
 
     def __init__(self, server: ServerServices, connection: ServerConnection, accepted: Accepted) -> None:
         self.server = server
         self.connection = connection
         self.drop = accepted.drop
-        self.line = Line(server.options.faults, server.options.seed)
+        self.outgoing = OutgoingQueue(server.options.faults, server.options.seed)
         self.session = SimulatedSession(
-            accepted.model, self.line.options(server.options), time.monotonic, server.now, accepted.kind, accepted.settings
+            accepted.model, self.outgoing.options(server.options), time.monotonic, server.now, accepted.kind, accepted.settings
         )
-        self.front = server.staged(self.session, self.line)
+        self.front = server.with_scenario(self.session, self.outgoing)
         """The session, or the scenario in front of it: what is fed and drained."""
         self.translator = BetaClient(self.session.conversation_id) if accepted.beta else Translator()
         self.changed = asyncio.Event()
@@ -88,13 +88,13 @@ class Conversation:
 
     async def run(self) -> None:
         """Carry frames both ways until the connection is over."""
-        if not self.line.pongs:
+        if not self.outgoing.pongs:
             never_pong(self.connection)
         sender = asyncio.create_task(self._send(), name="simulator sends")
         try:
             async for message in self.connection:
                 if isinstance(message, str):
-                    self.server.tell("sent", message)
+                    self.server.report_frame("sent", message)
                     for raw in self.translator.to_api(message):
                         await self._receive(raw)
                 else:
@@ -110,23 +110,23 @@ class Conversation:
             for task in (sender, *self.tasks):
                 task.cancel()
             await asyncio.gather(sender, *self.tasks, return_exceptions=True)
-            if isinstance(self.front, Stage):
-                complaints = [*self.front.problems, *(f"{step}: not reached" for step in self.front.left())]
+            if isinstance(self.front, ScenarioPlayer):
+                complaints = [*self.front.problems, *(f"{step}: not reached" for step in self.front.unreached())]
                 self.server.complaints.extend(complaints)
                 for complaint in complaints:
                     log.warning("scenario %s: %s", self.front.scenario.name, complaint)
 
     async def _receive(self, raw: str) -> None:
         """Give the session a frame; in a thread where that takes long: much sound, or the first that is listened to."""
-        listener = self.session.hearing.buffer.listener
+        listener = self.session.input_audio.buffer.listener
         unready = listener is not None and listener.detector is None and '"input_audio_buffer.append"' in raw[:200]
-        if (instead := self.line.hear(raw)) is not None:
+        if (instead := self.outgoing.intercept(raw)) is not None:
             for event in instead:
-                self.line.send(event, time.monotonic())
+                self.outgoing.send(event, time.monotonic())
             return
         async with self.turn:
             if unready or len(raw) > LONG_FRAME:
-                await self.server.listen(self.front, raw)
+                await self.server.receive_in_thread(self.front, raw)
             else:
                 self.front.receive_text(raw)
 
@@ -157,16 +157,16 @@ class Conversation:
             self.sent.set()
             now = time.monotonic()
             for frame in events:
-                self.line.send(frame, now)
+                self.outgoing.send(frame, now)
             if over is not None and not closing:
-                self.line.send(Shut(*over), now)
+                self.outgoing.send(Shut(*over), now)
             closing = over is not None
-            for frame in self.line.due(now):
+            for frame in self.outgoing.due(now):
                 if not await self._put(frame):
                     return
-            for note in (*self.line.notes_to_tell(), *self.translator.notes_to_tell()):
+            for note in (*self.outgoing.drain_notes(), *self.translator.notes_to_tell()):
                 log.info(note)
-            times = [at for at in (None if closing else due, self.line.next_at()) if at is not None]
+            times = [at for at in (None if closing else due, self.outgoing.next_at()) if at is not None]
             # Not wait_for: in Python 3.11 it can swallow the cancellation that ends this task.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, min(times) - time.monotonic()) if times else None):
@@ -183,7 +183,7 @@ class Conversation:
         else:
             for data in self.translator.to_client(frame) if isinstance(frame, str) else [frame.data]:
                 if isinstance(data, str):
-                    self.server.tell("received", data)
+                    self.server.report_frame("received", data)
                 await self.connection.send(data)
                 if self.drop and isinstance(data, str) and '"response.created"' in data[:60]:
                     self.connection.transport.abort()
@@ -204,7 +204,7 @@ class Conversation:
 
     async def _work(self, key: int, work: Work) -> None:
         try:
-            result = await self.server.do(work)
+            result = await self.server.run_job(work)
         except (OSError, RuntimeError, ValueError) as error:
             log.warning("the simulator could not %s: %s", type(work).__name__.lower(), error)
             async with self.turn:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from realtime.dialects import asks_for_beta
-from realtime.simulator.server.keys import Keys, is_ephemeral
+from realtime.simulator.server.keys import EphemeralKeys, is_ephemeral
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.validation.api_errors import Refusal, invalid_value
 from realtime.simulator.validation.session_config import TRANSCRIPTION_MODELS
@@ -48,7 +48,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Turned:
+class AcceptedThenClosed:
     """The upgrade succeeds, one error event is sent, and the connection is closed (protocol 1.5)."""
 
     error: dict[str, Any]
@@ -68,9 +68,9 @@ class Refused:
     body: dict[str, Any]
 
 
-def judge(
-    path: str, query: Mapping[str, str], headers: Mapping[str, str], options: SimulatorOptions, keys: Keys | None = None
-) -> Accepted | Turned | Refused:
+def check_handshake(
+    path: str, query: Mapping[str, str], headers: Mapping[str, str], options: SimulatorOptions, keys: EphemeralKeys | None = None
+) -> Accepted | AcceptedThenClosed | Refused:
     """Judge a handshake. ``headers`` have lower-case names; ``keys`` are the ephemeral ones that may be good."""
     if posted(path, options):
         return Refused(405, _body(f"Method not allowed (GET {path})", None))
@@ -83,32 +83,32 @@ def judge(
         return refused_by_http(status)
     key = given_key(headers)
     if refusal := refused_key(key, options, keys):
-        return Turned(refusal.error(None), 3000)
+        return AcceptedThenClosed(refusal.error(None), 3000)
     ephemeral = keys.find(key) if keys else None
     settings = copy.deepcopy(ephemeral.settings) if ephemeral else {}  # each session has its own
     model = (ephemeral.model if ephemeral else "") or model
     beta = asks_for_beta(headers)
     if beta and not options.allow_beta:
         message = "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API."
-        return Turned(Refusal("beta_api_shape_disabled", message).error(None), 4000)
+        return AcceptedThenClosed(Refusal("beta_api_shape_disabled", message).error(None), 4000)
     intent = settings.get("type") or query.get("intent", "realtime")
     if intent not in ("realtime", "transcription"):
-        return Turned(invalid_value("intent", intent, ("realtime", "transcription")).error(None), 4000)
+        return AcceptedThenClosed(invalid_value("intent", intent, ("realtime", "transcription")).error(None), 4000)
     if intent == "transcription":
         if model:  # refused for certain; code and words are unconfirmed
             message = "You must not provide a model parameter for transcription sessions."
-            return Turned(Refusal("invalid_parameter", message).error(None), 4000)
+            return AcceptedThenClosed(Refusal("invalid_parameter", message).error(None), 4000)
         return Accepted("", kind=intent, beta=beta, settings=settings)
     if not model:
         message = "You must provide a model parameter, for example wss://api.openai.com/v1/realtime?model=gpt-realtime-1.5"
-        return Turned(Refusal("missing_model", message).error(None), 4000)
+        return AcceptedThenClosed(Refusal("missing_model", message).error(None), 4000)
     if model == DROP:
         return Accepted("gpt-realtime", drop=True, beta=beta, settings=settings)
     if not model.startswith(KNOWN) or model.startswith(SILENT):
         message = f'Model "{model}" is not supported in realtime mode.'
         if model in TRANSCRIPTION_MODELS:
             message += " A transcription model cannot be the session's model: connect with intent=transcription instead."
-        return Turned(Refusal("invalid_model", message).error(None), 4000)
+        return AcceptedThenClosed(Refusal("invalid_model", message).error(None), 4000)
     return Accepted(model, beta=beta, settings=settings)
 
 
@@ -125,7 +125,7 @@ def posted(path: str, options: SimulatorOptions) -> str:
     return name if root in PATHS and name in known else ""
 
 
-def refused_key(key: str, options: SimulatorOptions, keys: Keys | None) -> Refusal | None:
+def refused_key(key: str, options: SimulatorOptions, keys: EphemeralKeys | None) -> Refusal | None:
     """Why a key is not let in; None when it is. Ephemeral keys must be known and not expired, whatever else is required."""
     if is_ephemeral(key):
         good = keys is not None and keys.find(key) is not None

@@ -25,7 +25,7 @@ _END_OF_HEAD = re.compile(rb"\n\r?\n")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class HttpRequest:
     """One request."""
 
     method: str
@@ -37,7 +37,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """What is sent back: JSON."""
 
     status: int
@@ -45,16 +45,16 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def failure(status: int, message: str, code: str | None = None, param: str | None = None, **headers: str) -> Answer:
+def failure(status: int, message: str, code: str | None = None, param: str | None = None, **headers: str) -> HttpResponse:
     """An error in the API's own shape. Of the headers' names underscores are hyphens."""
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
-    return Answer(status, {"error": error}, {name.replace("_", "-"): value for name, value in headers.items()})
+    return HttpResponse(status, {"error": error}, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-class Exchange:
+class HttpExchange:
     """One request and its answer, without I/O: feed it what comes, send what it returns, and hang up when it is ``over``."""
 
-    def __init__(self, answer: Callable[[Asked], Answer]) -> None:
+    def __init__(self, answer: Callable[[HttpRequest], HttpResponse]) -> None:
         self.answer = answer
         self.over = False
         self._connection = h11.Connection(h11.SERVER)
@@ -96,7 +96,7 @@ class Exchange:
                 self.over = True
                 return b""
 
-    def _say(self, answer: Answer) -> bytes:
+    def _say(self, answer: HttpResponse) -> bytes:
         self.over = True
         if self._connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return b""
@@ -111,9 +111,9 @@ class Exchange:
         return said + (self._connection.send(h11.EndOfMessage()) or b"")
 
 
-def _asked(request: h11.Request, body: bytes) -> Asked:
+def _asked(request: h11.Request, body: bytes) -> HttpRequest:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers}
-    return Asked(request.method.decode("ascii"), request.target.decode("latin-1"), headers, body)
+    return HttpRequest(request.method.decode("ascii"), request.target.decode("latin-1"), headers, body)
 
 
 def undecided(first: bytes) -> bool:
@@ -139,18 +139,18 @@ def opens_websocket(first: bytes) -> bool:
     return False  # it has no end
 
 
-class Door(ServerConnection):
+class HttpFallbackConnection(ServerConnection):
     """A connection of a WebSocket server that answers what is no WebSocket's handshake by itself, and hangs up.
 
     How long a client may take is the server's ``open_timeout``, as for a handshake.
     """
 
-    answer: Callable[[Asked], Answer]
+    answer: Callable[[HttpRequest], HttpResponse]
     """Asked for whatever is no handshake."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.exchange: Exchange | None = None
+        self.exchange: HttpExchange | None = None
         self.opens = False
         self._first = b""
 
@@ -161,7 +161,7 @@ class Door(ServerConnection):
             if undecided(data):
                 return
             self.opens = opens_websocket(data)
-            self.exchange = None if self.opens else Exchange(self.answer)
+            self.exchange = None if self.opens else HttpExchange(self.answer)
             self._first = b""
         if self.exchange is None:
             super().data_received(data)
@@ -171,7 +171,7 @@ class Door(ServerConnection):
             if not was_over:  # else it is read and forgotten, until the client has seen the answer
                 self._say(said, self.exchange)
 
-    def _say(self, said: bytes, exchange: Exchange) -> None:
+    def _say(self, said: bytes, exchange: HttpExchange) -> None:
         self.transport.write(said)
         if exchange.over and exchange.heard_all:
             self.transport.close()
@@ -194,6 +194,6 @@ class Door(ServerConnection):
                 self.logger.debug("no WebSocket was opened: %s", error)
 
 
-def door(answer: Callable[[Asked], Answer]) -> type[Door]:
+def http_fallback(answer: Callable[[HttpRequest], HttpResponse]) -> type[HttpFallbackConnection]:
     """The class of a server's connections, whose plain requests are answered like this."""
-    return type("Door", (Door,), {"answer": staticmethod(answer)})
+    return type("Door", (HttpFallbackConnection,), {"answer": staticmethod(answer)})

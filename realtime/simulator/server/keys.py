@@ -14,7 +14,7 @@ _FORM = re.compile(r"ek_[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
-class Ephemeral:
+class EphemeralKey:
     """One key."""
 
     value: str
@@ -26,25 +26,25 @@ class Ephemeral:
     """What its sessions begin with, in the form of a ``session.update``; empty: the API's own defaults."""
 
 
-class Keys:
+class EphemeralKeys:
     """The ephemeral keys of one simulator."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         """``now`` gives unix seconds."""
         self.now = now
-        self._keys: dict[str, Ephemeral] = {}
+        self._keys: dict[str, EphemeralKey] = {}
 
-    def mint(self, seconds: int, model: str = "", settings: dict[str, Any] | None = None) -> Ephemeral:
+    def mint(self, seconds: int, model: str = "", settings: dict[str, Any] | None = None) -> EphemeralKey:
         """A new key that is good for so many seconds: ``ek_``, eight digits of time, 24 of chance (seen in recorded traffic)."""
         at = int(self.now())
-        key = Ephemeral(f"ek_{at:08x}{secrets.token_hex(12)}", at + seconds, model, settings or {})
+        key = EphemeralKey(f"ek_{at:08x}{secrets.token_hex(12)}", at + seconds, model, settings or {})
         self._keys = {value: kept for value, kept in self._keys.items() if kept.expires_at > at}
         while len(self._keys) >= MOST:
             del self._keys[next(iter(self._keys))]
         self._keys[key.value] = key
         return key
 
-    def find(self, value: str) -> Ephemeral | None:
+    def find(self, value: str) -> EphemeralKey | None:
         """A key that is good now."""
         key = self._keys.get(value)
         return key if key is not None and self.now() < key.expires_at else None

@@ -16,7 +16,7 @@ from realtime.simulator.shared.frames import Frame
 from realtime.simulator.shared.options import SimulatorOptions
 
 
-class Line:
+class OutgoingQueue:
     """One connection's way: put frames in with ``send``, take them out with ``due`` when ``next_at`` has come.
 
     ``hear`` judges what the client sends. Without faults everything passes at once.
@@ -46,10 +46,10 @@ class Line:
         """What the next response says; None: whatever it likes."""
         return next((plan for fault in self.faults if (plan := fault.plan()) is not None), None)
 
-    def hear(self, raw: str) -> list[str] | None:
+    def intercept(self, raw: str) -> list[str] | None:
         """A frame of the client: None lets it through, else the session never hears of it, and this is sent instead."""
         for fault in self.faults:
-            if (instead := fault.hear(raw)) is not None:
+            if (instead := fault.intercept(raw)) is not None:
                 return [json.dumps(event, separators=(",", ":")) for event in instead]
         return None
 
@@ -72,7 +72,7 @@ class Line:
         """When the next frame arrives."""
         return self._waiting[0][0] if self._waiting else None
 
-    def notes_to_tell(self) -> list[str]:
+    def drain_notes(self) -> list[str]:
         """What the faults have done since the last time, one sentence each: ``lost_delta: response.output_text.delta is lost``."""
         notes: list[Any] = []
         for fault in self.faults:

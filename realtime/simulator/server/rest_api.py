@@ -10,8 +10,8 @@ from typing import Any
 
 from realtime.shapes import renamed_path, settings_to_beta, settings_to_ga
 from realtime.simulator.server.handshake import PATHS, given_key, posted, refused_key
-from realtime.simulator.server.http import Answer, Asked, failure
-from realtime.simulator.server.keys import Ephemeral, Keys, is_ephemeral
+from realtime.simulator.server.http import HttpRequest, HttpResponse, failure
+from realtime.simulator.server.keys import EphemeralKey, EphemeralKeys, is_ephemeral
 from realtime.simulator.shared.ids import Ids
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.validation.api_errors import (
@@ -23,7 +23,7 @@ from realtime.simulator.validation.api_errors import (
     wrong_type,
 )
 from realtime.simulator.validation.json_reader import read
-from realtime.simulator.validation.session_config import Config
+from realtime.simulator.validation.session_config import SessionConfig
 
 SHORTEST, LONGEST = 10, 7200
 """Seconds a key may be good for."""
@@ -39,21 +39,21 @@ MODEL = "gpt-realtime"
 """What a session is described with when its key names no model. The API's own choice is not documented."""
 
 
-class Rest:
+class RestApi:
     """Answers requests for one simulator."""
 
-    def __init__(self, options: SimulatorOptions, keys: Keys) -> None:
+    def __init__(self, options: SimulatorOptions, keys: EphemeralKeys) -> None:
         self.options = options
         self.keys = keys
         self.ids = Ids(random.Random(options.seed), keys.now)  # noqa: S311  (ids of a simulator are no secret)
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, asked: HttpRequest) -> HttpResponse:
         """What a request is answered. Whatever it holds, nothing raises."""
         answer = self._answer(asked)
         common = {"openai-version": "2020-10-01", "x-request-id": f"req_{secrets.token_hex(16)}"}
-        return Answer(answer.status, answer.body, {**common, **answer.headers})
+        return HttpResponse(answer.status, answer.body, {**common, **answer.headers})
 
-    def _answer(self, asked: Asked) -> Answer:
+    def _answer(self, asked: HttpRequest) -> HttpResponse:
         path = asked.target.partition("?")[0]
         if path in PATHS and asked.method == "GET":
             return _no_websocket(path, asked.headers)
@@ -73,7 +73,7 @@ class Rest:
         if refused is not None:
             return failure(401, refused.message, refused.code)
         try:
-            return Answer(200, self._made(name, _body(asked.body)))
+            return HttpResponse(200, self._made(name, _body(asked.body)))
         except Refusal as refusal:
             return failure(400, refusal.message, refusal.code, refusal.param)
 
@@ -110,7 +110,7 @@ class Rest:
         flat = {name: value for name, value in settings_to_beta(session).items() if name != "type"}
         return {**flat, "client_secret": {"value": key.value, "expires_at": key.expires_at}}
 
-    def _mint(self, seconds: int, settings: Any) -> tuple[Ephemeral, dict[str, Any]]:
+    def _mint(self, seconds: int, settings: Any) -> tuple[EphemeralKey, dict[str, Any]]:
         """A key, and the session as it will begin. Raises Refusal for settings the API would refuse."""
         given = settings if isinstance(settings, dict) else {}
         kind = "transcription" if given.get("type") == "transcription" else "realtime"
@@ -118,13 +118,13 @@ class Rest:
         if model is not None:
             expect("session.model", model, "a string")
         # Nobody knows yet when the session will expire: 0, as in recorded traffic.
-        config = Config(self.ids.make("sess"), model or (MODEL if kind == "realtime" else ""), 0, kind)
+        config = SessionConfig(self.ids.make("sess"), model or (MODEL if kind == "realtime" else ""), 0, kind)
         if settings is not None:
             config.update(settings)
         return self.keys.mint(seconds, model or "", copy.deepcopy(settings)), config.session
 
 
-def _no_websocket(path: str, headers: Mapping[str, str]) -> Answer:
+def _no_websocket(path: str, headers: Mapping[str, str]) -> HttpResponse:
     """What is said to a GET where WebSockets open."""
     if "websocket" in headers.get("upgrade", "").lower():
         return failure(400, f"This handshake cannot be read (GET {path}): it is too long, has a body, or its key is no base64.")

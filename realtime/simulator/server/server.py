@@ -20,18 +20,18 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from realtime.audio import duration_ms
-from realtime.simulator.conversation.jobs import Hear, Work
+from realtime.simulator.conversation.jobs import Recognize, Work
 from realtime.simulator.faults.presets import refused
 from realtime.simulator.model.speech_recognition import transcribe, transcribe_so_far
 from realtime.simulator.model.speech_synthesis import speak
-from realtime.simulator.scenarios.player import Stage
+from realtime.simulator.scenarios.player import ScenarioPlayer
 from realtime.simulator.scenarios.steps import Scenario
-from realtime.simulator.server.connection import Conversation
-from realtime.simulator.server.handshake import Accepted, Refused, Turned, judge, refused_by_http
-from realtime.simulator.server.http import door, failure
-from realtime.simulator.server.keys import Keys
-from realtime.simulator.server.outgoing import Line
-from realtime.simulator.server.rest_api import Rest
+from realtime.simulator.server.connection import SimulatorConnection
+from realtime.simulator.server.handshake import Accepted, AcceptedThenClosed, Refused, check_handshake, refused_by_http
+from realtime.simulator.server.http import failure, http_fallback
+from realtime.simulator.server.keys import EphemeralKeys
+from realtime.simulator.server.outgoing import OutgoingQueue
+from realtime.simulator.server.rest_api import RestApi
 from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
 
@@ -67,14 +67,14 @@ class SimulatorServer:
         self.wire: Callable[[str, str], None] | None = None
         """Told of every frame as it travels: direction ``sent`` (by the client) or ``received``, and its text."""
         self.now = now
-        self.keys = Keys(now)
+        self.keys = EphemeralKeys(now)
         self.complaints: deque[str] = deque(maxlen=COMPLAINTS)
         """What did not go as a scenario has it: steps not reached when a session was over, placeholders without a meaning."""
         self.frozen: set[asyncio.Transport] = set()
         """Connections that a step or a fault keeps from reading."""
         self._let_in = 0
         self._begun = 0
-        Line(self.options.faults)
+        OutgoingQueue(self.options.faults)
         if self.options.scenario is not None and not isinstance(self.options.scenario, Scenario):
             given = self.options.scenario
             raise TypeError(f"options.scenario must be a Scenario, not {given!r}: realtime.simulator.scenarios.loader.load reads a file")
@@ -102,7 +102,7 @@ class SimulatorServer:
             select_subprotocol=_subprotocol,
             max_size=MESSAGE_LIMIT,
             compression=None,
-            create_connection=door(Rest(self.options, self.keys).answer),
+            create_connection=http_fallback(RestApi(self.options, self.keys).answer),
             open_timeout=OPEN_SECONDS,
             ping_interval=self.options.ping_seconds,
             server_header=None,
@@ -129,10 +129,10 @@ class SimulatorServer:
 
     # ── Handshake ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _judge(self, request: Request) -> Accepted | Turned | Refused:
+    def _judge(self, request: Request) -> Accepted | AcceptedThenClosed | Refused:
         path, _, query = request.path.partition("?")  # not urlsplit, which raises for addresses like //[
         headers = {name.lower(): value for name, value in request.headers.raw_items()}
-        return judge(path, dict(parse_qsl(query)), headers, self.options, self.keys)
+        return check_handshake(path, dict(parse_qsl(query)), headers, self.options, self.keys)
 
     def _refuse(self, connection: ServerConnection, request: Request) -> Response | None:
         verdict = self._judge(request)
@@ -148,21 +148,21 @@ class SimulatorServer:
         if connection.request is None:  # cannot happen: a handler runs after the handshake
             return
         verdict = self._judge(connection.request)
-        if isinstance(verdict, Turned):
+        if isinstance(verdict, AcceptedThenClosed):
             await self._turn_away(connection, verdict)
         elif isinstance(verdict, Accepted):
-            await Conversation(self, connection, verdict).run()
+            await SimulatorConnection(self, connection, verdict).run()
 
-    async def _turn_away(self, connection: ServerConnection, verdict: Turned) -> None:
+    async def _turn_away(self, connection: ServerConnection, verdict: AcceptedThenClosed) -> None:
         event = json.dumps({"type": "error", "event_id": "event_refused", "error": verdict.error})
-        self.tell("received", event)
+        self.report_frame("received", event)
         try:
             await connection.send(event)
             await connection.close(verdict.code, verdict.reason)
         except ConnectionClosed:
             log.debug("a client that was turned away left first")
 
-    def staged(self, session: SimulatedSession, line: Line) -> SimulatedSession | Stage:
+    def with_scenario(self, session: SimulatedSession, outgoing: OutgoingQueue) -> SimulatedSession | ScenarioPlayer:
         """A new session, with whoever has a say in it."""
         self._begun += 1
         scenario = self._scenario
@@ -170,21 +170,21 @@ class SimulatorServer:
             scenario = None
         if scenario is None and not self.options.faults:
             return session
-        return Stage(session, scenario or Scenario(), line.plan)
+        return ScenarioPlayer(session, scenario or Scenario(), outgoing.plan)
 
-    def tell(self, direction: str, raw: str) -> None:
+    def report_frame(self, direction: str, raw: str) -> None:
         """Tell the tap of one frame."""
         if self.wire is not None:
             self.wire(direction, raw)
 
-    async def listen(self, session: SimulatedSession | Stage, raw: str) -> None:
+    async def receive_in_thread(self, session: SimulatedSession | ScenarioPlayer, raw: str) -> None:
         """Let a session take a frame in a thread; nobody else may touch it meanwhile."""
         await asyncio.get_running_loop().run_in_executor(self._ears, session.receive_text, raw)
 
-    async def do(self, work: Work) -> Any:
+    async def run_job(self, work: Work) -> Any:
         """Do a piece of work in a thread."""
         loop = asyncio.get_running_loop()
-        if isinstance(work, Hear):
+        if isinstance(work, Recognize):
             if self.options.ears == "off":
                 return "" if work.partial else f"({duration_ms(work.pcm) / 1000:.1f} s of speech)"
             return await loop.run_in_executor(self._ears, transcribe_so_far if work.partial else transcribe, work.pcm)

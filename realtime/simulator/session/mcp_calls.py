@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.items import StoredItem
 from realtime.simulator.conversation.jobs import Script
 from realtime.simulator.conversation.session_context import SessionContext
-from realtime.simulator.session.output_items import Output
+from realtime.simulator.session.output_items import OutputItem
 from realtime.simulator.session.response import Response
 from realtime.simulator.shared import response_plan
 
@@ -103,7 +103,7 @@ Listed = dict[str, tuple[ServerTool, ...]]
 """Tools of servers that have listed them, by the offer."""
 
 
-class Mcp:
+class McpCalls:
     """The servers of one session."""
 
     def __init__(self, context: SessionContext) -> None:
@@ -127,7 +127,7 @@ class Mcp:
         item: dict[str, Any] = {
             "id": context.ids.make("mcpl"), "type": "mcp_list_tools", "server_label": tool["server_label"], "tools": [],
         }  # fmt: skip
-        stored = Stored(item)
+        stored = StoredItem(item)
         items.add(stored)
         context.emit("conversation.item.added", previous_item_id=items.predecessor(item["id"]), item=item)
         context.emit("mcp_list_tools.in_progress", item_id=item["id"])
@@ -147,7 +147,7 @@ class Mcp:
 
     # ── What the model does with them ──────────────────────────────────────────────────────────────────────────────
 
-    def plan(self, input_: list[Stored], settings: dict[str, Any], listed: Listed) -> response_plan.Plan | None:
+    def plan(self, input_: list[StoredItem], settings: dict[str, Any], listed: Listed) -> response_plan.Plan | None:
         """What a response says or calls because of these servers; None: nothing, they are not concerned.
 
         ``listed`` are the tools as the response found them when it was created; what is listed later it does not use.
@@ -190,7 +190,7 @@ class Mcp:
             tools = [tool for offer in offers for tool in self.listed.get(_key(offer), ()) if tool.name == name]
             self.context.schedule(self._run(response, output, tools))
 
-    def _run(self, response: Response, output: Output, tools: list[ServerTool]) -> Script:
+    def _run(self, response: Response, output: OutputItem, tools: list[ServerTool]) -> Script:
         yield CALLING
         try:
             if not tools:
@@ -198,9 +198,9 @@ class Mcp:
                 raise ToolFailed({"type": "protocol_error", "code": -32602, "message": message})
             answer = tools[0].run(_object(output.item["arguments"]), self.context.ids.chance)
         except ToolFailed as failure:
-            response.outputs.tell_called(output, {"error": failure.args[0]})
+            response.outputs.complete_call(output, {"error": failure.args[0]})
         else:
-            response.outputs.tell_called(output, {"output": json.dumps(answer)})
+            response.outputs.complete_call(output, {"output": json.dumps(answer)})
 
 
 def _key(tool: dict[str, Any]) -> str:

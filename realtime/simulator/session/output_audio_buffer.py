@@ -24,7 +24,7 @@ class _Played:
     ms: float = 0.0
 
 
-class Playback:
+class OutputAudioBuffer:
     """One session's output audio buffer."""
 
     def __init__(self, context: SessionContext, clock: Callable[[], float]) -> None:

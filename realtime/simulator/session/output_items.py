@@ -11,13 +11,13 @@ from typing import Any
 from realtime.audio import duration_ms
 from realtime.pcm import from_pcm24
 from realtime.simulator.conversation import usage
-from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.items import StoredItem
 from realtime.simulator.conversation.session_context import SessionContext
-from realtime.simulator.session.output_audio_buffer import Playback
+from realtime.simulator.session.output_audio_buffer import OutputAudioBuffer
 
 
 @dataclass(slots=True)
-class Output:
+class OutputItem:
     """One output item while it is being made."""
 
     item: dict[str, Any]
@@ -28,42 +28,42 @@ class Output:
     """Transcript, text or arguments sent so far."""
     pcm: bytearray = field(default_factory=bytearray)
     """Sound sent so far."""
-    stored: Stored | None = None
+    stored: StoredItem | None = None
     """Its form in the conversation; None out of band."""
 
 
-class Outputs:
+class OutputItems:
     """One response's items."""
 
     def __init__(
-        self, context: SessionContext, playback: Playback | None, response_id: str, format_: str, apart: bool
+        self, context: SessionContext, output_audio_buffer: OutputAudioBuffer | None, response_id: str, format_: str, apart: bool
     ) -> None:
         """``format_`` is that of the sound; ``apart`` writes nothing into the conversation. With a ``playback`` the sound
         travels beside the events."""
         self.context = context
-        self.playback = playback
+        self.output_audio_buffer = output_audio_buffer
         self.response_id = response_id
         self.format = format_
         self.apart = apart
-        self.calls: list[Output] = []
+        self.calls: list[OutputItem] = []
         """Calls of MCP servers that are to be made now that the response has ended."""
         self.deltas = 0
         """Of sound, in all items."""
-        self._made: list[Output] = []
+        self._made: list[OutputItem] = []
 
-    def __iter__(self) -> Iterator[Output]:
+    def __iter__(self) -> Iterator[OutputItem]:
         return iter(self._made)
 
     def __len__(self) -> int:
         return len(self._made)
 
-    def open(self, item: dict[str, Any], part: str = "") -> Output:
+    def open(self, item: dict[str, Any], part: str = "") -> OutputItem:
         """An item begins; ``part`` is ``audio`` or ``text``, if it has content."""
-        output = Output({"id": self.context.ids.make("item"), **item}, len(self), part)
+        output = OutputItem({"id": self.context.ids.make("item"), **item}, len(self), part)
         self._made.append(output)
         self.context.emit("response.output_item.added", response_id=self.response_id, output_index=output.index, item=output.item)
         if not self.apart:
-            output.stored = Stored(copy.deepcopy(output.item), generated=True)
+            output.stored = StoredItem(copy.deepcopy(output.item), generated=True)
             self.context.items.add(output.stored)
             before = self.context.items.predecessor(output.item["id"])
             self.context.emit("conversation.item.added", previous_item_id=before, item=output.item)
@@ -71,38 +71,38 @@ class Outputs:
             self._emit_for(output, "response.content_part.added", content_index=0, part=_part(part, ""))
         return output
 
-    def write(self, output: Output, token: str) -> None:
+    def write(self, output: OutputItem, token: str) -> None:
         """A little more of what a message says, written or spoken."""
         type_ = "response.output_audio_transcript.delta" if output.part == "audio" else "response.output_text.delta"
         self._emit_for(output, type_, content_index=0, delta=token, obfuscation=self.context.ids.padding(token))
         output.said += token
 
-    def argue(self, output: Output, token: str) -> None:
+    def argue(self, output: OutputItem, token: str) -> None:
         """A little more of a call's arguments."""
         call = {"call_id": output.item["call_id"]} if "call_id" in output.item else {}
         padding = self.context.ids.padding(token)
         self._emit_for(output, f"response.{output.item['type']}_arguments.delta", **call, delta=token, obfuscation=padding)
         output.said += token
 
-    def sound(self, output: Output, pcm: bytes) -> None:
+    def sound(self, output: OutputItem, pcm: bytes) -> None:
         """A little more of its sound, PCM16 24 kHz."""
-        if self.playback is None:
+        if self.output_audio_buffer is None:
             sound = from_pcm24(pcm, self.format)
             delta = base64.b64encode(sound).decode()
             self._emit_for(output, "response.output_audio.delta", content_index=0, delta=delta)
         else:
-            self.playback.play(self.response_id, output.item["id"], pcm)
+            self.output_audio_buffer.play(self.response_id, output.item["id"], pcm)
         output.pcm += pcm
         if output.stored is not None:
             output.stored.audio_ms = duration_ms(output.pcm)
         self.deltas += 1
         self.context.config.audio_spoken = True
 
-    def _emit_for(self, output: Output, type_: str, **fields: Any) -> None:
+    def _emit_for(self, output: OutputItem, type_: str, **fields: Any) -> None:
         ids = {"response_id": self.response_id, "item_id": output.item["id"], "output_index": output.index}
         self.context.emit(type_, **ids, **fields)
 
-    def close(self, output: Output, status: str) -> None:
+    def close(self, output: OutputItem, status: str) -> None:
         """An item ends, in the API's fixed order of events; ``status`` is ``completed`` or ``incomplete``."""
         item = output.item
         if output.part:
@@ -125,7 +125,7 @@ class Outputs:
         self._tell_done(output)
         self.context.emit("response.output_item.done", response_id=self.response_id, output_index=output.index, item=item)
 
-    def _close_of_server(self, output: Output, status: str) -> None:
+    def _close_of_server(self, output: OutputItem, status: str) -> None:
         """Items of MCP servers have no status. A call that was made ends in the conversation when the server has
         answered, after the response; one that was cut is never made."""
         item = output.item
@@ -136,7 +136,7 @@ class Outputs:
             self._tell_done(output)
         self.context.emit("response.output_item.done", response_id=self.response_id, output_index=output.index, item=item)
 
-    def _tell_done(self, output: Output) -> None:
+    def _tell_done(self, output: OutputItem) -> None:
         """The item is complete in the conversation, too."""
         item, stored = output.item, output.stored
         if stored is not None and self.context.items.get(item["id"]) is stored:  # the client may have deleted or replaced it
@@ -144,7 +144,7 @@ class Outputs:
             before = self.context.items.predecessor_when_done(item["id"])
             self.context.emit("conversation.item.done", previous_item_id=before, item=item)
 
-    def tell_called(self, output: Output, outcome: dict[str, Any]) -> None:
+    def complete_call(self, output: OutputItem, outcome: dict[str, Any]) -> None:
         """A server has answered a call, or failed to: ``outcome`` is the item's ``output`` or its ``error``."""
         output.item.update(outcome)
         self._tell_done(output)

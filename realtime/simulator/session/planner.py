@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.items import StoredItem
 from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.model import model
-from realtime.simulator.session.mcp_calls import Listed, Mcp
+from realtime.simulator.session.mcp_calls import Listed, McpCalls
 from realtime.simulator.session.response import Response
 from realtime.simulator.shared import response_plan
 from realtime.simulator.validation import images
@@ -18,10 +18,10 @@ from realtime.simulator.validation.session_config import reasons
 class Planner:
     """Plans the responses of one session."""
 
-    def __init__(self, context: SessionContext, mcp: Mcp, now: Callable[[], float]) -> None:
+    def __init__(self, context: SessionContext, mcp_calls: McpCalls, now: Callable[[], float]) -> None:
         """``now`` gives unix seconds."""
         self.context = context
-        self.mcp = mcp
+        self.mcp_calls = mcp_calls
         self.now = now
 
     def plan(self, response: Response, listed: Listed) -> response_plan.Plan:
@@ -33,33 +33,33 @@ class Planner:
         said = [_said(stored) for stored in response.input]
         own = settings["instructions"] if settings["instructions"] != self.context.config.session["instructions"] else ""
         if not said and own:  # the session's instructions say how to be, a response's own what to say
-            said = [response_plan.Said("system", own)]
-        if (plan_of_server := self.mcp.plan(response.input, settings, listed)) is not None:
+            said = [response_plan.ModelItem("system", own)]
+        if (plan_of_server := self.mcp_calls.plan(response.input, settings, listed)) is not None:
             return plan_of_server
         local = datetime.fromtimestamp(self.now()).astimezone()
-        plan = model.plan(response_plan.Context(said, tools, forced, local))
+        plan = model.plan(response_plan.ModelInput(said, tools, forced, local))
         if settings.get("parallel_tool_calls") is False:
-            plan = _one_call(plan, said, response_plan.Context(_asked(said), tools, forced, local))
+            plan = _one_call(plan, said, response_plan.ModelInput(_asked(said), tools, forced, local))
         if not reasons(self.context.config.model):  # only the reasoning models speak before they call
             plan = [step for step in plan if not (isinstance(step, response_plan.Say) and step.phase == "commentary")]
         return plan
 
 
-def _said(stored: Stored) -> response_plan.Said:
+def _said(stored: StoredItem) -> response_plan.ModelItem:
     item = stored.item
     kind = {"function_call": "call", "function_call_output": "output"}.get(item["type"], item.get("role") or "other")
     text = item.get("output") if kind == "output" else stored.text
     name, arguments, call_id = (str(item.get(field) or "") for field in ("name", "arguments", "call_id"))
-    return response_plan.Said(kind, str(text or ""), name, arguments, call_id, tuple(images.described(item)))
+    return response_plan.ModelItem(kind, str(text or ""), name, arguments, call_id, tuple(images.described(item)))
 
 
-def _asked(said: list[response_plan.Said]) -> list[response_plan.Said]:
+def _asked(said: list[response_plan.ModelItem]) -> list[response_plan.ModelItem]:
     """The conversation up to the last question."""
     last = max((index for index, each in enumerate(said) if each.kind == "user"), default=len(said) - 1)
     return said[: last + 1]
 
 
-def _one_call(plan: response_plan.Plan, said: list[response_plan.Said], question: response_plan.Context) -> response_plan.Plan:
+def _one_call(plan: response_plan.Plan, said: list[response_plan.ModelItem], question: response_plan.ModelInput) -> response_plan.Plan:
     """With ``parallel_tool_calls`` off: of several calls that a question needs, the next one."""
     since = said[len(question.said) :]
     made = sum(each.kind == "output" for each in since)

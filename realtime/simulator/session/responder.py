@@ -8,14 +8,14 @@ from typing import Any
 
 from realtime.simulator.conversation.client_items import stored_item
 from realtime.simulator.conversation.context_window import fitted
-from realtime.simulator.conversation.items import Stored
-from realtime.simulator.conversation.jobs import Script, Think, WorkFailed, words
+from realtime.simulator.conversation.items import StoredItem
+from realtime.simulator.conversation.jobs import AwaitPlan, Script, WorkFailed, words
 from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.session import scripted_failures
-from realtime.simulator.session.output_audio_buffer import Playback
+from realtime.simulator.session.output_audio_buffer import OutputAudioBuffer
 from realtime.simulator.session.planner import Planner
 from realtime.simulator.session.response import Response
-from realtime.simulator.session.scheduler import Scripts
+from realtime.simulator.session.scheduler import Scheduler
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.validation.api_errors import (
     Refusal,
@@ -46,22 +46,22 @@ class ResponseEnded:
     response: Response
 
 
-class Answering:
+class Responder:
     """One session's mouth."""
 
     def __init__(
-        self, context: SessionContext, scripts: Scripts, planner: Planner, options: SimulatorOptions, conversation_id: str,
-        playback: Playback | None, on_response: Callable[[ResponseCreated | ResponseEnded], None],
+        self, context: SessionContext, scheduler: Scheduler, planner: Planner, options: SimulatorOptions, conversation_id: str,
+        output_audio_buffer: OutputAudioBuffer | None, on_response: Callable[[ResponseCreated | ResponseEnded], None],
     ) -> None:  # fmt: skip
         """``on_response`` is called before ``response.created`` and after ``response.done``."""
         self.context = context
-        self.scripts = scripts
+        self.scheduler = scheduler
         self.planner = planner
         self.options = options
         self.conversation_id = conversation_id
-        self.playback = playback
+        self.output_audio_buffer = output_audio_buffer
         self.on_response = on_response
-        self.staged = False
+        self.planned_by_scenario = False
         """Somebody else is asked first what a response says (``Think``)."""
         self.active: Response | None = None
         """The default-conversation response in progress."""
@@ -105,14 +105,14 @@ class Answering:
         settings = self.context.config.merged(own, "response")
         input_ = self._input(params)
         conversation_id = None if apart else self.conversation_id
-        response = Response(self.context, settings, input_, conversation_id, params.get("metadata"), self.playback)
+        response = Response(self.context, settings, input_, conversation_id, params.get("metadata"), self.output_audio_buffer)
         if not apart:
             self.active = response
         self.on_response(ResponseCreated())
         response.created()
-        self.scripts.begin(self._run(response), response)
+        self.scheduler.begin(self._run(response), response)
 
-    def _input(self, params: dict[str, Any]) -> list[Stored]:
+    def _input(self, params: dict[str, Any]) -> list[StoredItem]:
         """What a response reads: its own input where it has one, else the conversation. Raises Refusal."""
         given = params.get("input")
         if given is None:
@@ -134,9 +134,9 @@ class Answering:
         return found
 
     def _run(self, response: Response) -> Script:
-        options, listed = self.options, self.planner.mcp.listed
+        options, listed = self.options, self.planner.mcp_calls.listed
         latency = self.context.ids.chance.uniform(0.12, 0.22) if options.latency_ms is None else options.latency_ms / 1000
-        planned = (yield Think()) if self.staged else None
+        planned = (yield AwaitPlan()) if self.planned_by_scenario else None
         try:
             response.input = fitted(response.input, response.settings)
             for stored in response.input:
@@ -158,13 +158,13 @@ class Answering:
         found = self.active
         if wanted is not None:
             expect("response_id", wanted, "a string")
-            found = next((response for response in self.scripts.responses() if response.id == wanted), None)
+            found = next((response for response in self.scheduler.responses() if response.id == wanted), None)
         if found is None or found.done:
             raise Refusal("response_cancel_not_active", "Cancellation failed: no active response found")
         self._cancel(found, "client_cancelled")
 
     def _cancel(self, response: Response, reason: str) -> None:
-        self.scripts.end(response)
+        self.scheduler.end(response)
         response.finish("cancelled", {"type": "cancelled", "reason": reason})
         self._ended(response)
 

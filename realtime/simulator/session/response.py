@@ -10,11 +10,11 @@ from typing import Any
 from realtime.audio import duration_ms
 from realtime.simulator.conversation import usage
 from realtime.simulator.conversation.context_window import fixed_tokens
-from realtime.simulator.conversation.items import Stored
-from realtime.simulator.conversation.jobs import Script, Speak
+from realtime.simulator.conversation.items import StoredItem
+from realtime.simulator.conversation.jobs import Script, Synthesize
 from realtime.simulator.conversation.session_context import SessionContext
-from realtime.simulator.session.output_audio_buffer import Playback
-from realtime.simulator.session.output_items import Output, Outputs
+from realtime.simulator.session.output_audio_buffer import OutputAudioBuffer
+from realtime.simulator.session.output_items import OutputItem, OutputItems
 from realtime.simulator.shared import response_plan
 from realtime.simulator.validation.session_config import reasons
 
@@ -30,7 +30,7 @@ ARGUMENTS_TOKEN = re.compile(r"[^\W\d]+|-?\d+|\s+|[^\w\s]{1,2}")
 """A function's arguments in pieces of about the size the API streams; together they are the arguments again."""
 
 
-THOUGHT = {"minimal": 0, "low": 17, "medium": 48, "high": 128, "xhigh": 320}
+REASONING_TOKENS = {"minimal": 0, "low": 17, "medium": 48, "high": 128, "xhigh": 320}
 """Tokens a reasoning model thinks before it calls something, by its effort; 17 were recorded."""
 
 
@@ -41,10 +41,10 @@ class Response:
         self,
         context: SessionContext,
         settings: dict[str, Any],
-        input_: list[Stored],
+        input_: list[StoredItem],
         conversation_id: str | None,
         metadata: dict[str, str] | None = None,
-        playback: Playback | None = None,
+        output_audio_buffer: OutputAudioBuffer | None = None,
     ) -> None:
         """``settings`` are the session's with the response's own on top; ``input_`` are the items it reads. Without a
         ``conversation_id`` it is out of band and writes nothing into the conversation."""
@@ -54,7 +54,8 @@ class Response:
         self.id = context.ids.make("resp")
         self.conversation_id = conversation_id
         self.metadata = metadata
-        self.outputs = Outputs(context, playback, self.id, settings["audio"]["output"]["format"]["type"], apart=not conversation_id)
+        audio_format = settings["audio"]["output"]["format"]["type"]
+        self.outputs = OutputItems(context, output_audio_buffer, self.id, audio_format, apart=not conversation_id)
         self.done = False
         self.cost_nothing = False
         """It failed before the model ran."""
@@ -104,12 +105,12 @@ class Response:
                     self.outputs.write(output, token)
                 tokens = tokens[AHEAD:]
             speaker = self.settings["audio"]["output"]
-            pcm = yield Speak(sentence, speaker["voice"], speaker["speed"])
+            pcm = yield Synthesize(sentence, speaker["voice"], speaker["speed"])
             yield from self._stream(output, pcm, tokens, pace)
             if self._over_limit():
                 return
 
-    def _stream(self, output: Output, pcm: bytes, tokens: list[str], pace: float) -> Script:
+    def _stream(self, output: OutputItem, pcm: bytes, tokens: list[str], pace: float) -> Script:
         """Words and sound of one sentence, interleaved, the words ahead."""
         total, sent, position = len(tokens), 0, 0
         while position < len(pcm):
@@ -129,7 +130,7 @@ class Response:
 
     def _call(self, step: response_plan.CallTool | response_plan.CallServer) -> Script:
         if reasons(self.settings["model"]):  # they think before they act; how long is unconfirmed
-            self.thought = THOUGHT[self.settings.get("reasoning", {}).get("effort", "low")]
+            self.thought = REASONING_TOKENS[self.settings.get("reasoning", {}).get("effort", "low")]
         item: dict[str, Any]
         if isinstance(step, response_plan.CallServer):
             item = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from realtime.simulator.conversation.jobs import Hear, Script, Think, Work, WorkFailed
+from realtime.simulator.conversation.jobs import AwaitPlan, Recognize, Script, Work, WorkFailed
 from realtime.simulator.session.response import Response
 
 LATEST = 0.5
@@ -14,7 +14,7 @@ LATEST = 0.5
 
 
 @dataclass(slots=True)
-class Life:
+class ScheduledScript:
     """A script that runs: a response, a transcription, a delay."""
 
     script: Script
@@ -25,22 +25,22 @@ class Life:
     response: Response | None = None
 
 
-class Scripts:
+class Scheduler:
     """One session's scripts, and the work they wait for."""
 
     def __init__(self, clock: Callable[[], float], over: Callable[[], bool]) -> None:
         """``clock`` is monotonic, in seconds; when it is ``over`` nothing goes on."""
         self.clock = clock
         self.over = over
-        self._lives: dict[int, Life] = {}
+        self._lives: dict[int, ScheduledScript] = {}
         self._count = 0
         self._work: list[tuple[int, Work]] = []
-        self._asked: dict[int, Work | Think] = {}
+        self._asked: dict[int, Work | AwaitPlan] = {}
 
     def begin(self, script: Script, response: Response | None = None) -> None:
         """Run a script beside the others; of a response's, say whose it is."""
         self._count += 1
-        self._lives[self._count] = Life(script, response=response)
+        self._lives[self._count] = ScheduledScript(script, response=response)
         self._go_on(self._count, None)
 
     def end(self, response: Response) -> None:
@@ -48,7 +48,7 @@ class Scripts:
         for key, life in list(self._lives.items()):
             if life.response is response:
                 del self._lives[key]
-                if life.waits_for is not None and isinstance(self._asked.get(life.waits_for), Think):
+                if life.waits_for is not None and isinstance(self._asked.get(life.waits_for), AwaitPlan):
                     del self._asked[life.waits_for]  # nobody gives a plan to a response that is not there
 
     def responses(self) -> list[Response]:
@@ -72,10 +72,10 @@ class Scripts:
         work, self._work = self._work, []
         return work
 
-    def thoughts_to_have(self) -> list[int]:
+    def awaited_plans(self) -> list[int]:
         """Keys of plans that are waited for, the longest first."""
         waiting = [life.waits_for for life in self._lives.values() if life.waits_for is not None]
-        return [key for key in waiting if isinstance(self._asked.get(key), Think)]
+        return [key for key in waiting if isinstance(self._asked.get(key), AwaitPlan)]
 
     def work_done(self, key: int, result: Any) -> None:
         """A piece of work is finished; whoever waited for it goes on. Ignored when nobody waits any longer."""
@@ -98,13 +98,17 @@ class Scripts:
         else:
             life.due, life.waits_for = None, self._ask_for(wanted)
 
-    def _ask_for(self, wanted: Work | Think) -> int:
+    def _ask_for(self, wanted: Work | AwaitPlan) -> int:
         """The key of a piece of work; what is said in an item is not worked out twice at a time."""
         for key, asked in self._asked.items():
-            if isinstance(wanted, Hear) and isinstance(asked, Hear) and asked.item_id == wanted.item_id and asked.partial == wanted.partial:
+            if (
+                isinstance(wanted, Recognize)
+                and isinstance(asked, Recognize)
+                and (asked.item_id, asked.partial) == (wanted.item_id, wanted.partial)
+            ):
                 return key
         self._count += 1
         self._asked[self._count] = wanted
-        if not isinstance(wanted, Think):
+        if not isinstance(wanted, AwaitPlan):
             self._work.append((self._count, wanted))
         return self._count

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from realtime.simulator.conversation.items import Stored
+from realtime.simulator.conversation.items import StoredItem
 from realtime.simulator.conversation.jobs import WorkFailed
 from realtime.simulator.shared import response_plan
 
@@ -57,7 +57,7 @@ class Wanted(WorkFailed):
         return dict(ERRORS[str(self)])
 
 
-def wanted(metadata: dict[str, str] | None, session: dict[str, Any], context: list[Stored]) -> str:
+def wanted(metadata: dict[str, str] | None, session: dict[str, Any], context: list[StoredItem]) -> str:
     """How a response is to fail: a name of ``ERRORS``, ``content_filter``, or ``""`` for not at all."""
     name = (metadata or {}).get(METADATA_KEY, "")
     if name in (*ERRORS, CONTENT_FILTER):

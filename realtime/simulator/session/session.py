@@ -15,14 +15,14 @@ from realtime.simulator.conversation.items import Items
 from realtime.simulator.conversation.jobs import Script, Work, WorkFailed
 from realtime.simulator.conversation.session_context import SessionContext
 from realtime.simulator.input.idle_timer import IdleTimeout, IdleTimer
-from realtime.simulator.input.input_audio import Hearing
+from realtime.simulator.input.input_audio import InputAudio
 from realtime.simulator.input.input_buffer import SpeechStarted, SpeechStopped
-from realtime.simulator.session.mcp_calls import Mcp
-from realtime.simulator.session.output_audio_buffer import Playback
+from realtime.simulator.session.mcp_calls import McpCalls
+from realtime.simulator.session.output_audio_buffer import OutputAudioBuffer
 from realtime.simulator.session.planner import Planner
 from realtime.simulator.session.rate_limits import RateLimits
-from realtime.simulator.session.responder import Answering, ResponseCreated, ResponseEnded
-from realtime.simulator.session.scheduler import Scripts
+from realtime.simulator.session.responder import Responder, ResponseCreated, ResponseEnded
+from realtime.simulator.session.scheduler import Scheduler
 from realtime.simulator.shared.ids import Ids
 from realtime.simulator.shared.options import SimulatorOptions
 from realtime.simulator.validation.api_errors import (
@@ -35,7 +35,7 @@ from realtime.simulator.validation.api_errors import (
     wrong_type,
 )
 from realtime.simulator.validation.json_reader import read
-from realtime.simulator.validation.session_config import Config
+from realtime.simulator.validation.session_config import SessionConfig
 
 LONGEST_EVENT_ID = 512
 """Characters of a client's ``event_id``."""
@@ -66,22 +66,22 @@ class SimulatedSession:
         self.chance = random.Random(options.seed)  # noqa: S311  (ids of a simulator are no secret)
         self.ids = Ids(self.chance, now)
         self.began = clock()
-        self.config = Config(self.ids.make("sess"), model, int(now()) + options.session_seconds, kind)
+        self.config = SessionConfig(self.ids.make("sess"), model, int(now()) + options.session_seconds, kind)
         if settings:
             self.config.update(settings)
         self.conversation_id = self.ids.make("conv")
         self.items = Items()
-        self.scripts = Scripts(clock, lambda: self.close is not None)
-        self.context = SessionContext(self.ids, self.items, self.config, self.emit, self.scripts.begin)
-        self.hearing = Hearing(self.context, self._react)
-        self.idle_timer = IdleTimer(self.context, self.hearing.buffer, self._react)
-        self.playback = Playback(self.context, clock) if media == "webrtc" else None
-        self.mcp = Mcp(self.context)
+        self.scheduler = Scheduler(clock, lambda: self.close is not None)
+        self.context = SessionContext(self.ids, self.items, self.config, self.emit, self.scheduler.begin)
+        self.input_audio = InputAudio(self.context, self._react)
+        self.idle_timer = IdleTimer(self.context, self.input_audio.buffer, self._react)
+        self.output_audio_buffer = OutputAudioBuffer(self.context, clock) if media == "webrtc" else None
+        self.mcp_calls = McpCalls(self.context)
         self.rate_limits = RateLimits(self.context)
-        self.answering = Answering(
-            self.context, self.scripts, Planner(self.context, self.mcp, now), options, self.conversation_id, self.playback,
-            self._react,
-        )  # fmt: skip
+        planner = Planner(self.context, self.mcp_calls, now)
+        self.responder = Responder(
+            self.context, self.scheduler, planner, options, self.conversation_id, self.output_audio_buffer, self._react
+        )
         self.close: tuple[int, str] | None = None
         """Set when the session is over: close code and reason."""
         self.unsent = 0
@@ -89,8 +89,8 @@ class SimulatedSession:
         self._out: list[str] = []
         self._event_id: str | None = None
         self.emit("session.created", session=self.config.session)
-        self.scripts.begin(self._expire())
-        self.mcp.offer(self.config.session.get("tools") or [])
+        self.scheduler.begin(self._expire())
+        self.mcp_calls.offer(self.config.session.get("tools") or [])
 
     # ── In ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -101,8 +101,8 @@ class SimulatedSession:
             data = _read(raw)
             self._event_id = _event_id(data)
             type_ = data.get("type")
-            if type_ == "output_audio_buffer.clear" and self.playback is not None:
-                self.playback.clear()
+            if type_ == "output_audio_buffer.clear" and self.output_audio_buffer is not None:
+                self.output_audio_buffer.clear()
                 return
             if not isinstance(type_, str) or type_ not in _TYPES:
                 raise invalid_value("type", type_, _TYPES)
@@ -123,11 +123,11 @@ class SimulatedSession:
 
     def advance(self) -> None:
         """Let everything happen that is due."""
-        self.scripts.advance()
+        self.scheduler.advance()
 
     def work_done(self, key: int, result: Any) -> None:
         """A piece of work is finished; whoever waited for it goes on. Ignored when nobody waits any longer."""
-        self.scripts.work_done(key, result)
+        self.scheduler.work_done(key, result)
 
     def work_failed(self, key: int, reason: str) -> None:
         """A piece of work could not be done: the response or transcription that needs it fails, and says why."""
@@ -148,15 +148,15 @@ class SimulatedSession:
 
     def work_to_do(self) -> list[tuple[int, Work]]:
         """Work for threads; give each result back with ``work_done``."""
-        return self.scripts.work_to_do()
+        return self.scheduler.work_to_do()
 
-    def thoughts_to_have(self) -> list[int]:
+    def awaited_plans(self) -> list[int]:
         """Responses of a staged session that wait for a plan, the longest first; give each with ``work_done``."""
-        return self.scripts.thoughts_to_have()
+        return self.scheduler.awaited_plans()
 
     def next_at(self) -> float | None:
         """When ``advance`` is to be called next, on the session's clock."""
-        return self.scripts.next_at()
+        return self.scheduler.next_at()
 
     def _expire(self) -> Script:
         yield float(self.options.session_seconds)
@@ -183,16 +183,16 @@ class SimulatedSession:
     def _interrupt(self, event: SpeechStarted) -> None:
         """Speech cancels the answer if ``interrupt_response`` is set, also an answer that is only being played."""
         if (self.config.detection or {}).get("interrupt_response"):
-            if self.playback is not None:
-                self.playback.clear()
-            self.answering.interrupt()
+            if self.output_audio_buffer is not None:
+                self.output_audio_buffer.clear()
+            self.responder.interrupt()
 
     def _commit_silence(self, event: IdleTimeout) -> None:
-        self.hearing.commit_speech(event.item_id, event.silence)
+        self.input_audio.commit_speech(event.item_id, event.silence)
 
     def _respond(self, event: SpeechStopped | IdleTimeout) -> None:
         if (self.config.detection or {}).get("create_response"):
-            self.answering.answer_if_free()
+            self.responder.answer_if_free()
 
     def _start_idle_timer(self, event: ResponseEnded) -> None:
         if event.response.conversation_id is not None:  # an out-of-band response is not an answer to the user
@@ -202,20 +202,20 @@ class SimulatedSession:
         self.rate_limits.report(event.response)
 
     def _call_servers(self, event: ResponseEnded) -> None:
-        self.mcp.call(event.response)
+        self.mcp_calls.call(event.response)
 
     def _end_playback(self, event: ResponseEnded) -> None:
-        if self.playback is not None:
-            self.playback.ended(event.response.id)
+        if self.output_audio_buffer is not None:
+            self.output_audio_buffer.ended(event.response.id)
 
     def _listen(self, event: SettingsUpdated) -> None:
-        self.hearing.buffer.listen(self.config.detection)
+        self.input_audio.buffer.listen(self.config.detection)
 
     def _announce_settings(self, event: SettingsUpdated) -> None:
         self.emit("session.updated", session=self.config.session)
 
     def _list_servers(self, event: SettingsUpdated) -> None:
-        self.mcp.offer(self.config.session.get("tools") or [])
+        self.mcp_calls.offer(self.config.session.get("tools") or [])
 
     # ── Items ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -225,7 +225,7 @@ class SimulatedSession:
             expect("previous_item_id", previous, "a string")
         answered = stored.item.get("call_id") if stored.item["type"] == "function_call_output" else None
         # A scenario may have told of calls that the conversation does not hold.
-        if answered is not None and not self.answering.staged and not self.items.holds_call(answered):
+        if answered is not None and not self.responder.planned_by_scenario and not self.items.holds_call(answered):
             raise Refusal("invalid_tool_call_id", f"Tool call ID '{answered}' not found in conversation.")
         self.items.add(stored, previous)
         self.context.announce(stored)
@@ -287,15 +287,15 @@ def _id(data: dict[str, Any]) -> str:
 _S = SimulatedSession
 _HANDLERS: dict[str, Callable[[SimulatedSession, dict[str, Any]], None]] = {
     "session.update": _S._session_update,
-    "input_audio_buffer.append": lambda session, data: session.hearing.append(data),
-    "input_audio_buffer.commit": lambda session, data: session.hearing.commit(data),
-    "input_audio_buffer.clear": lambda session, data: session.hearing.clear(data),
+    "input_audio_buffer.append": lambda session, data: session.input_audio.append(data),
+    "input_audio_buffer.commit": lambda session, data: session.input_audio.commit(data),
+    "input_audio_buffer.clear": lambda session, data: session.input_audio.clear(data),
     "conversation.item.create": _S._item_create,
     "conversation.item.truncate": _S._item_truncate,
     "conversation.item.delete": _S._item_delete,
     "conversation.item.retrieve": _S._item_retrieve,
-    "response.create": lambda session, data: session.answering.create(data),
-    "response.cancel": lambda session, data: session.answering.cancel(data),
+    "response.create": lambda session, data: session.responder.create(data),
+    "response.cancel": lambda session, data: session.responder.cancel(data),
 }
 _OF_TRANSLATIONS = ("session.close", "session.input_audio_buffer.append")
 _TYPES = (*_HANDLERS, *_OF_TRANSLATIONS)

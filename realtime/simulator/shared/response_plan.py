@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ModelItem:
     """One item of the conversation as the model reads it."""
 
     kind: str
@@ -66,10 +66,10 @@ Plan = list[Say | CallTool | CallServer | BreakOff | Fail]
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class ModelInput:
     """What one response is made from."""
 
-    said: Sequence[Said]
+    said: Sequence[ModelItem]
     tools: dict[str, dict[str, Any]]
     """Functions offered, by name; empty when ``tool_choice`` is none."""
     forced: str = ""
@@ -77,6 +77,6 @@ class Context:
     now: datetime | None = None
 
     @property
-    def last(self) -> Said | None:
+    def last(self) -> ModelItem | None:
         """What is to be answered."""
         return self.said[-1] if self.said else None

@@ -36,7 +36,7 @@ LOGPROBS = "item.input_audio_transcription.logprobs"
 LONGEST_ANSWER = {True: 32_000, False: 4096}
 """Limit of ``max_output_tokens``: of the reasoning models, of the others."""
 
-Check = Callable[["Config", str, Any], Any]
+Check = Callable[["SessionConfig", str, Any], Any]
 """Takes the path and the value; returns the value as it will be in force. Raises Refusal."""
 
 
@@ -45,7 +45,7 @@ def reasons(model: str) -> bool:
     return re.match(r"gpt-realtime-2(?!\d)", model) is not None
 
 
-class Config:
+class SessionConfig:
     """One session's settings."""
 
     def __init__(self, session_id: str, model: str, expires_at: int, kind: str = "realtime") -> None:
@@ -281,22 +281,22 @@ _TRANSCRIPTION_FIELDS = {
     "delay": "a string",
 }  # fmt: skip
 _CHECKS: dict[str, Check] = {
-    "output_modalities": Config._modalities,
-    "instructions": Config._instructions,
+    "output_modalities": SessionConfig._modalities,
+    "instructions": SessionConfig._instructions,
     "tools": lambda config, path, value: mcp_tools.tools(path, value),
     "tool_choice": lambda config, path, value: mcp_tools.tool_choice(path, value),
     "parallel_tool_calls": lambda config, path, value: boolean(path, value),
-    "max_output_tokens": Config._max_tokens,
-    "tracing": Config._tracing,
-    "truncation": Config._truncation,
-    "prompt": Config._prompt,
-    "include": Config._include,
-    "reasoning": Config._reasoning,
-    "audio.input.format": Config._format,
-    "audio.input.transcription": Config._transcription,
-    "audio.input.noise_reduction": Config._noise,
-    "audio.input.turn_detection": Config._turn_detection,
-    "audio.output.format": Config._format,
-    "audio.output.voice": Config._voice,
-    "audio.output.speed": Config._speed,
+    "max_output_tokens": SessionConfig._max_tokens,
+    "tracing": SessionConfig._tracing,
+    "truncation": SessionConfig._truncation,
+    "prompt": SessionConfig._prompt,
+    "include": SessionConfig._include,
+    "reasoning": SessionConfig._reasoning,
+    "audio.input.format": SessionConfig._format,
+    "audio.input.transcription": SessionConfig._transcription,
+    "audio.input.noise_reduction": SessionConfig._noise,
+    "audio.input.turn_detection": SessionConfig._turn_detection,
+    "audio.output.format": SessionConfig._format,
+    "audio.output.voice": SessionConfig._voice,
+    "audio.output.speed": SessionConfig._speed,
 }

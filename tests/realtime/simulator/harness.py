@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from realtime.audio import RATE
-from realtime.simulator.conversation.jobs import Hear
+from realtime.simulator.conversation.jobs import Recognize
 from realtime.simulator.model.speech_synthesis import speak
 from realtime.simulator.session.session import SimulatedSession
 from realtime.simulator.shared.options import SimulatorOptions
@@ -145,7 +145,7 @@ class SimulatorHarness:
             for key, task in work:
                 if self.broken:
                     self.session.work_failed(key, self.broken)
-                elif isinstance(task, Hear):
+                elif isinstance(task, Recognize):
                     self.hearings.append(task.item_id)
                     heard = self.heard or "" if task.partial else self.heard or f"({len(task.pcm) / 48_000:.1f} s of speech)"
                     self.session.work_done(key, heard)

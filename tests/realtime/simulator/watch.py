@@ -46,7 +46,7 @@ def watched() -> Iterator[None]:
         raws, order = drain(session), orders.setdefault(session, Order())
         for raw in raws:
             order.feed("received", json.loads(raw))
-        if not session.scripts.responses() and session.close is None:
+        if not session.scheduler.responses() and session.close is None:
             order.rest()
         return raws
 

@@ -12,7 +12,7 @@ def test_a_fault_does_no_harm_by_itself() -> None:
     """What a preset does not override changes nothing."""
     fault, options = Fault("none", 0, random.Random(0)), SimulatorOptions()  # noqa: S311  (no secret)
     assert list(fault.send("{}", "x", 1.5)) == [(1.5, "{}")]
-    assert (fault.hear("{}"), fault.plan(), fault.options(options), fault.pongs, fault.status) == (None, None, options, True, None)
+    assert (fault.intercept("{}"), fault.plan(), fault.options(options), fault.pongs, fault.status) == (None, None, options, True, None)
 
 
 def test_chance_in_percent() -> None:

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from realtime.simulator.faults.base import FaultError
 from realtime.simulator.faults.presets import PRESETS, described
 from realtime.simulator.server import SimulatorServer
-from realtime.simulator.server.outgoing import Line
+from realtime.simulator.server.outgoing import OutgoingQueue
 from realtime.simulator.shared.frames import Abort, Frame, Freeze, Shut
 from realtime.simulator.shared.options import SimulatorOptions
 
@@ -33,7 +33,7 @@ STEP = 0.01
 
 def arrivals(*faults: str) -> list[tuple[float, Frame]]:
     """When what arrives of a session with one response."""
-    line = Line(faults)
+    line = OutgoingQueue(faults)
     for number, event in enumerate(EVENTS):
         line.send(event, number * STEP)
     arrived: list[tuple[float, Frame]] = []

@@ -96,7 +96,7 @@ def test_sound_that_cannot_be_decoded(audio: str) -> None:
     """Text that is no base64 is refused, and nothing of it is kept."""
     stage = manual()
     assert errors(stage.send("input_audio_buffer.append", audio=audio)) == [("invalid_value", "audio")]
-    assert stage.session.hearing.buffer.end_ms == 0
+    assert stage.session.input_audio.buffer.end_ms == 0
 
 
 def test_the_largest_append() -> None:

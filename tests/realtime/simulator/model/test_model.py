@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from realtime.simulator.model.model import STORY, plan
-from realtime.simulator.shared.response_plan import CallTool, Context, Plan, Said, Say
+from realtime.simulator.shared.response_plan import CallTool, ModelInput, ModelItem, Plan, Say
 from tests.realtime.simulator.harness import GET_WEATHER, SET_MEMORY
 
 TOOLS = {"get_weather": GET_WEATHER, "set_memory": SET_MEMORY}
 MORNING = datetime(2026, 11, 21, 9, 5, tzinfo=UTC)
 
 
-def heard(*said: str | Said, tools: dict[str, Any] | None = None, forced: str = "") -> Plan:
+def heard(*said: str | ModelItem, tools: dict[str, Any] | None = None, forced: str = "") -> Plan:
     """The plan after these; a text is the user's."""
-    conversation = [Said("user", one) if isinstance(one, str) else one for one in said]
-    return plan(Context(conversation, TOOLS if tools is None else tools, forced, MORNING))
+    conversation = [ModelItem("user", one) if isinstance(one, str) else one for one in said]
+    return plan(ModelInput(conversation, TOOLS if tools is None else tools, forced, MORNING))
 
 
 def says(made: Plan) -> str:
@@ -105,9 +105,9 @@ def test_what_it_does_without_tools(asked: str, answer: str) -> None:
 
 def test_it_remembers() -> None:
     """What was said or noted earlier in the conversation is known; the last word counts."""
-    noted = Said("call", name="set_memory", arguments='{"key": "name", "value": "Ada"}', call_id="call_1")
+    noted = ModelItem("call", name="set_memory", arguments='{"key": "name", "value": "Ada"}', call_id="call_1")
     assert says(heard(noted, "What is my name?")) == "Your name is Ada."
-    assert says(heard("My dog is called Rex.", Said("assistant", "Fine."), "What is my dog?")) == "Your dog is Rex."
+    assert says(heard("My dog is called Rex.", ModelItem("assistant", "Fine."), "What is my dog?")) == "Your dog is Rex."
     assert says(heard(noted, "My name is Eve.", "What's my name?")) == "Your name is Eve."
     assert says(heard(noted, "What do you know about me?")) == "I know that your name is Ada."
 
@@ -115,14 +115,14 @@ def test_it_remembers() -> None:
 @pytest.mark.parametrize("arguments", ["", "{", "[]", "null", '{"key": 1}', "[" * 100_000])
 def test_a_memory_that_cannot_be_read(arguments: str) -> None:
     """Arguments of any form are taken as they come."""
-    noted = Said("call", name="set_memory", arguments=arguments, call_id="call_1")
+    noted = ModelItem("call", name="set_memory", arguments=arguments, call_id="call_1")
     assert says(heard(noted, "What is my name?")) == "You have not told me your name yet."
 
 
 def told(output: str, name: str = "get_weather", arguments: str = '{"location": "Lisbon"}') -> str:
     """What is said of a function's output."""
-    call = Said("call", name=name, arguments=arguments, call_id="call_1")
-    return says(heard("Please.", call, Said("output", output, call_id="call_1")))
+    call = ModelItem("call", name=name, arguments=arguments, call_id="call_1")
+    return says(heard("Please.", call, ModelItem("output", output, call_id="call_1")))
 
 
 @pytest.mark.parametrize(
@@ -153,16 +153,16 @@ def test_several_results_are_told_together() -> None:
     """Outputs of all calls since the last word are told in one answer, in the order of the calls' outputs."""
     made = heard(
         "Both, please.",
-        *(Said("call", name="f", arguments="{}", call_id=f"call_{n}") for n in range(2)),
-        *(Said("output", str(n), call_id=f"call_{n}") for n in range(2)),
+        *(ModelItem("call", name="f", arguments="{}", call_id=f"call_{n}") for n in range(2)),
+        *(ModelItem("output", str(n), call_id=f"call_{n}") for n in range(2)),
     )
     assert says(made) == "f answered: 0 f answered: 1"
 
 
 def test_an_old_result_is_not_told_again() -> None:
     """After the next question the results before it are history."""
-    call, output = Said("call", name="f", arguments="{}", call_id="call_1"), Said("output", "old", call_id="call_1")
-    assert says(heard("Please.", call, output, Said("assistant", "It is old."), "Thank you.")) == "You are welcome."
+    call, output = ModelItem("call", name="f", arguments="{}", call_id="call_1"), ModelItem("output", "old", call_id="call_1")
+    assert says(heard("Please.", call, output, ModelItem("assistant", "It is old."), "Thank you.")) == "You are welcome."
 
 
 def test_a_demanded_function_gets_arguments_that_fit() -> None:

@@ -9,7 +9,7 @@ import pytest
 from realtime.simulator.model import speech_recognition
 from realtime.simulator.model.model import plan
 from realtime.simulator.model.speech_recognition import in_room, transcribe, transcribe_so_far
-from realtime.simulator.shared.response_plan import Context, Said
+from realtime.simulator.shared.response_plan import ModelInput, ModelItem
 from tests.realtime.simulator.harness import silence, utterance
 
 
@@ -50,7 +50,7 @@ def test_what_is_understood(spoken: str, written: str) -> None:
     """A sentence of the grammar is written down as people write, and the model has an answer to it."""
     heard = transcribe(turn(spoken))
     assert heard == written
-    (answer,) = plan(Context([Said("user", heard)], {}))
+    (answer,) = plan(ModelInput([ModelItem("user", heard)], {}))
     assert not answer.text.startswith("You said:")
 
 

@@ -38,14 +38,14 @@ def known() -> Known:
 def test_filling(known: Known, template: Any, filled: Any) -> None:
     """A placeholder becomes what it stands for, JSON where it stands alone; what is doubled or no name stays."""
     assert check(template) is None
-    assert fill(template, known.stands_for) == filled
+    assert fill(template, known.value_of) == filled
 
 
 @pytest.mark.parametrize("name", ["previous_item_id", "event.item.role", "event.item.content.1"])
 def test_nothing_to_stand_for(known: Known, name: str) -> None:
     """What has not been told yet is named."""
     with pytest.raises(Unfilled, match=name):
-        fill(f"a {{{name}}}", known.stands_for)
+        fill(f"a {{{name}}}", known.value_of)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from realtime.simulator.conversation.jobs import Hear
+from realtime.simulator.conversation.jobs import Recognize
 from realtime.simulator.model.speech_synthesis import speak
-from realtime.simulator.scenarios.player import Stage
+from realtime.simulator.scenarios.player import ScenarioPlayer
 from realtime.simulator.scenarios.steps import (
     JUNK,
     Binary,
@@ -47,7 +47,7 @@ class Show:
         self.clock = Clock()
         options = SimulatorOptions(latency_ms=100, voice="tone", ears="off")
         self.session = SimulatedSession("gpt-realtime", options, self.clock, lambda: START + self.clock.now, kind)
-        self.stage = Stage(self.session, Scenario(steps, mode))
+        self.stage = ScenarioPlayer(self.session, Scenario(steps, mode))
         self.seen: list[Any] = []
         """Events as dicts, everything else as it is."""
         self.drain()
@@ -61,7 +61,7 @@ class Show:
             if not work:
                 return
             for key, each in work:
-                self.stage.work_done(key, "words" if isinstance(each, Hear) else speak(each.text, each.voice, each.speed, "tone"))
+                self.stage.work_done(key, "words" if isinstance(each, Recognize) else speak(each.text, each.voice, each.speed, "tone"))
 
     def send(self, *events: dict[str, Any]) -> list[Any]:
         """Events of the client, at one moment; returns what comes at once."""
@@ -116,7 +116,7 @@ def test_words_for_an_answer() -> None:
     seen = show.wait(5)
     assert said(seen) == ["It rains."]
     assert {"response.output_text.delta", "response.output_text.done", "rate_limits.updated"} <= set(types(seen))
-    assert show.stage.left() == []
+    assert show.stage.unreached() == []
 
 
 def test_words_have_a_voice() -> None:
@@ -170,7 +170,7 @@ def test_what_is_not_expected_is_none_of_its_business() -> None:
     show = Show(Expect("response.create", {"response.metadata.topic": "rain"}), Say("It rains."))
     show.send(TEXT, message("Spell cat"), CREATE)
     assert said(show.wait(5)) == ["cat: C, A, T."]
-    assert show.stage.left() == ["step 1: expect response.create", "step 2: say It rains."]
+    assert show.stage.unreached() == ["step 1: expect response.create", "step 2: say It rains."]
     show.send({**CREATE, "response": {"metadata": {"topic": "rain"}}})
     assert said(show.wait(5)) == ["It rains."]
 
@@ -251,7 +251,7 @@ def test_nothing_follows_the_end() -> None:
     show.wait(2)
     assert show.send(message("Hello"), CREATE) == []
     assert show.wait(10) == []
-    assert show.stage.left() == ["step 3: say Never."]
+    assert show.stage.unreached() == ["step 3: say Never."]
 
 
 def test_repeating() -> None:
@@ -260,14 +260,14 @@ def test_repeating() -> None:
     for event in ("a", "c", "a", "c", "c"):
         show.send({"type": event})
     assert types(show.seen) == ["session.created", "error", "b", "b", "error", "error", "b", "b", "error", "d", "error", "d"]
-    assert show.stage.left() == []
+    assert show.stage.unreached() == []
 
 
 def test_steps_that_are_not_reached() -> None:
     """What is left is told with the numbers of the steps, those within a repeat too."""
     show = Show(Repeat((Expect("a"), Until("x"), Drop()), 2), Delay(1))
     show.send({"type": "a"})
-    assert show.stage.left() == ["step 1.2: until x", "step 1.3: drop", "step 2: delay 1"]
+    assert show.stage.unreached() == ["step 1.2: until x", "step 1.3: drop", "step 2: delay 1"]
 
 
 def test_a_placeholder_without_a_meaning() -> None:

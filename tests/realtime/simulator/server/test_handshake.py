@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.simulator.server.handshake import Accepted, Refused, Turned, given_key, judge
+from realtime.simulator.server.handshake import Accepted, AcceptedThenClosed, Refused, check_handshake, given_key
 from realtime.simulator.shared.options import SimulatorOptions
 
 GOOD = {"authorization": "Bearer sk-good"}
@@ -13,10 +13,10 @@ BETA = "openai-beta.realtime-v1"
 
 def verdict(
     model: str = "gpt-realtime", headers: dict[str, str] | None = None, path: str = "/v1/realtime", **options: object
-) -> Accepted | Turned | Refused:
+) -> Accepted | AcceptedThenClosed | Refused:
     """Judge a client that asks for this model."""
     query = {"model": model} if model else {}
-    return judge(path, query, GOOD if headers is None else headers, SimulatorOptions(**options))  # type: ignore[arg-type]
+    return check_handshake(path, query, GOOD if headers is None else headers, SimulatorOptions(**options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_models_that_converse(model: str, path: str) -> None:
 def test_who_is_turned_away(model: str, headers: dict[str, str], options: dict[str, object], code: str, close: int) -> None:
     """A connection-level error names its code, has no param and answers no event; the reason is type and code."""
     found = verdict(model, headers, **options)
-    assert isinstance(found, Turned)
+    assert isinstance(found, AcceptedThenClosed)
     assert (found.error["code"], found.error["param"], found.error["event_id"]) == (code, None, None)
     assert (found.code, found.reason) == (close, f"invalid_request_error.{code}")
 
@@ -58,7 +58,7 @@ def test_who_is_turned_away(model: str, headers: dict[str, str], options: dict[s
 def test_a_key_is_not_repeated() -> None:
     """The refusal shows enough of a key to know it again, and no more."""
     found = verdict(headers={"authorization": "Bearer sk-bad-0123456789-abcd"})
-    assert isinstance(found, Turned)
+    assert isinstance(found, AcceptedThenClosed)
     assert "sk-bad-…abcd" in found.error["message"]
     assert "0123456789" not in found.error["message"]
 

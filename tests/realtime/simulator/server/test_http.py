@@ -17,11 +17,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from realtime.simulator.server import http
 from realtime.simulator.server.http import (
     LARGEST_BODY,
-    Answer,
-    Asked,
-    Exchange,
-    door,
+    HttpExchange,
+    HttpRequest,
+    HttpResponse,
     failure,
+    http_fallback,
     opens_websocket,
     undecided,
 )
@@ -34,10 +34,10 @@ HANDSHAKE = (
 PATIENCE = 20  # seconds
 
 
-def echo(asked: Asked) -> Answer:
+def echo(asked: HttpRequest) -> HttpResponse:
     """Says what it was asked."""
     told = [asked.method, asked.target, asked.headers.get("authorization"), asked.body.decode("latin-1")]
-    return Answer(201, {"asked": told}, {"X-A": "b"})
+    return HttpResponse(201, {"asked": told}, {"X-A": "b"})
 
 
 def parsed(said: bytes, method: bytes = b"POST") -> tuple[h11.Response, bytes]:
@@ -61,7 +61,7 @@ def parsed(said: bytes, method: bytes = b"POST") -> tuple[h11.Response, bytes]:
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_a_request_is_answered(size: int) -> None:
     """However it is cut, a request is answered once it is whole, and then it is over."""
-    exchange = Exchange(echo)
+    exchange = HttpExchange(echo)
     said = b"".join(exchange.receive(POST[start : start + size]) for start in range(0, len(POST), size))
     response, body = parsed(said)
     assert (response.status_code, response.reason) == (201, b"Created")
@@ -74,7 +74,7 @@ def test_a_request_is_answered(size: int) -> None:
 
 def test_no_body_for_head() -> None:
     """An answer to HEAD has its headers and nothing else."""
-    exchange = Exchange(echo)
+    exchange = HttpExchange(echo)
     response, body = parsed(exchange.receive(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"), b"HEAD")
     assert (response.status_code, body) == (201, b"")
     assert int(dict(response.headers)[b"content-length"]) > 0
@@ -82,7 +82,7 @@ def test_no_body_for_head() -> None:
 
 def test_a_client_that_asks_before_it_sends() -> None:
     """``Expect: 100-continue`` is told to go on."""
-    exchange = Exchange(echo)
+    exchange = HttpExchange(echo)
     head = POST.removesuffix(b"body").replace(b"Host: a\r\n", b"Host: a\r\nExpect: 100-continue\r\n")
     assert exchange.receive(head).startswith(b"HTTP/1.1 100 ")
     assert parsed(exchange.receive(b"body"))[0].status_code == 201
@@ -90,7 +90,7 @@ def test_a_client_that_asks_before_it_sends() -> None:
 
 def test_too_large_a_body() -> None:
     """A body beyond the limit is refused when it gets there; the client is still talking."""
-    exchange = Exchange(echo)
+    exchange = HttpExchange(echo)
     head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\n"
     assert exchange.receive(head) == b""
     assert exchange.receive(bytes(LARGEST_BODY)) == b""
@@ -103,7 +103,7 @@ def test_too_large_a_body() -> None:
 @pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\0" * 9 + b"\r\n\r\n", b"POST /\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n", b"P" * 100_000])
 def test_what_is_not_http(data: bytes) -> None:
     """Another protocol, a request without a host and a line without end are answered by an error, and over."""
-    exchange = Exchange(echo)
+    exchange = HttpExchange(echo)
     response, body = parsed(exchange.receive(data))
     assert 400 <= response.status_code < 500
     assert json.loads(body)["error"]["type"] == "invalid_request_error"
@@ -112,10 +112,10 @@ def test_what_is_not_http(data: bytes) -> None:
 
 def test_a_client_that_leaves() -> None:
     """A client that goes before its request is whole, or before it begins, ends it."""
-    exchange = Exchange(echo)
+    exchange = HttpExchange(echo)
     assert exchange.receive(b"") == b""
     assert exchange.over
-    cut = Exchange(echo)
+    cut = HttpExchange(echo)
     cut.receive(POST[:-1])
     cut.receive(b"")
     assert cut.over
@@ -124,7 +124,7 @@ def test_a_client_that_leaves() -> None:
 @given(st.lists(st.binary(max_size=30) | st.sampled_from([POST, POST[:40], b"\r\n", b"GET / HTTP/1.1\r\n"]), max_size=6))
 def test_whatever_comes(pieces: list[bytes]) -> None:
     """No bytes raise, and nothing is said after the end."""
-    exchange = Exchange(echo)
+    exchange = HttpExchange(echo)
     for piece in pieces:
         over = exchange.over
         said = exchange.receive(piece)
@@ -188,7 +188,7 @@ async def listening(open_timeout: float) -> AsyncIterator[int]:
     async def hello(connection: ServerConnection) -> None:
         await connection.send("hello")
 
-    async with serve(hello, "127.0.0.1", 0, create_connection=door(echo), open_timeout=open_timeout) as server:
+    async with serve(hello, "127.0.0.1", 0, create_connection=http_fallback(echo), open_timeout=open_timeout) as server:
         yield next(iter(server.sockets)).getsockname()[1]
 
 

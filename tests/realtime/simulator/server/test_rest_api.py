@@ -19,9 +19,9 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from realtime.simulator.server import SimulatorServer
-from realtime.simulator.server.http import Answer, Asked
-from realtime.simulator.server.keys import Keys
-from realtime.simulator.server.rest_api import Rest
+from realtime.simulator.server.http import HttpRequest, HttpResponse
+from realtime.simulator.server.keys import EphemeralKeys
+from realtime.simulator.server.rest_api import RestApi
 from realtime.simulator.shared.options import SimulatorOptions
 from tests.realtime.frames import values
 
@@ -33,11 +33,11 @@ TRANSCRIPTION_SESSIONS = "/v1/realtime/transcription_sessions"
 PATIENCE = 20  # seconds
 
 
-def ask(body: Any = None, path: str = SECRETS, method: str = "POST", key: str = "sk-test", **options: Any) -> Answer:
+def ask(body: Any = None, path: str = SECRETS, method: str = "POST", key: str = "sk-test", **options: Any) -> HttpResponse:
     """One request; a body that is no bytes is written as JSON."""
     told = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-    rest = Rest(replace(QUICK, **options), Keys(lambda: NOW))
-    return rest.answer(Asked(method, path, {"authorization": f"Bearer {key}"} if key else {}, told))
+    rest = RestApi(replace(QUICK, **options), EphemeralKeys(lambda: NOW))
+    return rest.answer(HttpRequest(method, path, {"authorization": f"Bearer {key}"} if key else {}, told))
 
 
 def session(body: Any) -> dict[str, Any]:
@@ -144,9 +144,9 @@ def test_whose_key_makes_none(key: str, options: dict[str, Any], code: str | Non
 
 def test_an_ephemeral_key_makes_no_other() -> None:
     """A key that was minted here opens sessions, and nothing else."""
-    rest = Rest(QUICK, Keys(lambda: NOW))
-    value = rest.answer(Asked("POST", SECRETS, {}, b"")).body["value"]
-    assert rest.answer(Asked("POST", SECRETS, {"authorization": f"Bearer {value}"}, b"")).status == 401
+    rest = RestApi(QUICK, EphemeralKeys(lambda: NOW))
+    value = rest.answer(HttpRequest("POST", SECRETS, {}, b"")).body["value"]
+    assert rest.answer(HttpRequest("POST", SECRETS, {"authorization": f"Bearer {value}"}, b"")).status == 401
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_other_addresses(method: str, path: str, status: int, allow: str | None)
 @pytest.mark.parametrize(("headers", "status"), [({}, 426), ({"upgrade": "h2c"}, 426), ({"upgrade": "WebSocket"}, 400)])
 def test_a_get_where_websockets_open(headers: dict[str, str], status: int) -> None:
     """Who asks there without a WebSocket is told to use one; a handshake that came here is one that nobody can read."""
-    answer = Rest(QUICK, Keys(lambda: NOW)).answer(Asked("GET", "/v1/realtime?model=gpt-realtime", headers, b""))
+    answer = RestApi(QUICK, EphemeralKeys(lambda: NOW)).answer(HttpRequest("GET", "/v1/realtime?model=gpt-realtime", headers, b""))
     assert (answer.status, answer.headers.get("Upgrade")) == (status, "websocket" if status == 426 else None)
     assert list(answer.body["error"]) == ["message", "type", "param", "code"]
 

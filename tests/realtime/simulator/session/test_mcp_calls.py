@@ -243,11 +243,11 @@ def test_what_was_taken_away_is_listed_again() -> None:
     """Tools that are no longer in force are forgotten; offered again, they are listed again."""
     stage = table(server())
     stage.update(tools=[])
-    assert stage.session.mcp.listed == {}
+    assert stage.session.mcp_calls.listed == {}
     assert types(stage.update(tools=[server()])) == ["session.updated", *LIST]
     stage.update(tools=[])
     stage.run(1)
-    assert stage.session.mcp.listed == {}
+    assert stage.session.mcp_calls.listed == {}
 
 
 @pytest.mark.parametrize("name", ["(", "[a", "a+b", "\\"])

@@ -297,7 +297,7 @@ def test_what_is_cancelled_is_named_by_a_string() -> None:
     stage.write("Tell me a story.")
     stage.send("response.create")
     assert errors(stage.send("response.cancel", response_id={})) == [("invalid_type", "response_id")]
-    assert stage.session.answering.active is not None
+    assert stage.session.responder.active is not None
 
 
 def test_nobody_is_prompted_while_speaking() -> None:

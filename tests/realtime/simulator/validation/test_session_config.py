@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from realtime.simulator.validation.session_config import INSTRUCTIONS, Config, reasons
+from realtime.simulator.validation.session_config import INSTRUCTIONS, SessionConfig, reasons
 from tests.realtime.simulator.harness import GET_WEATHER, SimulatorHarness, done, errors, only, types
 
 
@@ -313,7 +313,7 @@ def test_the_voice_is_locked_by_the_first_sound() -> None:
 
 def test_settings_of_one_response_are_its_own() -> None:
     """What a response is made with leaves the session as it was."""
-    config = Config("sess_1", "gpt-realtime", 0)
+    config = SessionConfig("sess_1", "gpt-realtime", 0)
     merged = config.merged({"output_modalities": ["text"], **with_output(voice="cedar")}, "response")
     assert (merged["output_modalities"], merged["audio"]["output"]["voice"]) == (["text"], "cedar")
     assert (config.session["output_modalities"], config.session["audio"]["output"]["voice"]) == (["audio"], "alloy")
