@@ -10,10 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from realtime.simulator.scenarios.loader import load
-from realtime.simulator.scenarios.steps import Scenario, Step
-from realtime.simulator.shared.options import SimulatorOptions
-from realtime.simulator.thread import RunningSimulator
+from realtime.simulator import RunningSimulator, Scenario, SimulatorOptions, Step, load
 
 HURRIED = SimulatorOptions(latency_ms=5, pace=40)
 """Quicker than the API is: a test has other things to do."""

@@ -1,0 +1,41 @@
+"""Public name of the steps of scenarios: ``from realtime.simulator.scenario import Expect, Say``."""
+
+from realtime.simulator.scenarios.steps import (
+    Binary,
+    Call,
+    Close,
+    Delay,
+    Drop,
+    Emit,
+    Error,
+    Expect,
+    Fail,
+    Hang,
+    Malformed,
+    Repeat,
+    Say,
+    Scenario,
+    ScenarioError,
+    Step,
+    Until,
+)
+
+__all__ = [
+    "Binary",
+    "Call",
+    "Close",
+    "Delay",
+    "Drop",
+    "Emit",
+    "Error",
+    "Expect",
+    "Fail",
+    "Hang",
+    "Malformed",
+    "Repeat",
+    "Say",
+    "Scenario",
+    "ScenarioError",
+    "Step",
+    "Until",
+]
