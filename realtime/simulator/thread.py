@@ -1,4 +1,4 @@
-"""A simulator that runs on a thread and loop of its own, for tests and programs that have no loop."""
+"""A simulator on a thread with an event loop, for tests and programs without a loop."""
 
 from __future__ import annotations
 
@@ -17,52 +17,52 @@ class RunningSimulator:
     """A simulator in the background: ``with RunningSimulator() as simulator: simulator.url``."""
 
     def __init__(self, options: SimulatorOptions | None = None, port: int = 0) -> None:
-        """It listens on loopback; ``port`` 0 takes a free one. Raises FaultError."""
+        """Listens on loopback; ``port`` 0 takes a free port. Raises FaultError."""
         self.server = SimulatorServer("127.0.0.1", port, options)
         self.server.wire = self._tell
         self.wire: Callable[[str, str], None] | None = None
-        """Told of every text frame as it travels: direction ``sent`` (by the client) or ``received``, and its text.
-        It is called on the simulator's thread."""
+        """Called with every text frame: direction ``sent`` (by the client) or ``received``, and its text. Runs on the
+        simulator's thread."""
         self.frames: list[tuple[str, str]] = []
-        """Those frames: direction and text."""
+        """All text frames: direction and text."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="simulator")
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port."""
         return self.server.port
 
     @property
     def url(self) -> str:
-        """What a WebSocket client dials, without the model: ``ws://127.0.0.1:…/v1/realtime``."""
+        """Address for WebSocket clients, without the model: ``ws://127.0.0.1:…/v1/realtime``."""
         return self.server.url
 
     @property
     def base_url(self) -> str:
-        """What an SDK takes for its base URL: ``http://127.0.0.1:…/v1``."""
+        """Base URL for SDKs: ``http://127.0.0.1:…/v1``."""
         return f"http://{self.server.host}:{self.port}/v1"
 
     @property
     def websocket_base_url(self) -> str:
-        """What an SDK takes for its WebSocket base URL: ``ws://127.0.0.1:…/v1``."""
+        """WebSocket base URL for SDKs: ``ws://127.0.0.1:…/v1``."""
         return f"ws://{self.server.host}:{self.port}/v1"
 
     @property
     def complaints(self) -> list[str]:
-        """Steps of the scenario that a session ended without, and what else did not go as it was written."""
+        """Deviations from the scenario: steps not reached by the end of a session, placeholders without a value."""
         return list(self.server.complaints)
 
     def sent(self, type_: str = "") -> list[dict[str, Any]]:
-        """Events the clients have sent, of one type or all; what is no JSON object is left out."""
+        """Return the events sent by clients, of one type or all; frames without a JSON object are left out."""
         return self._events("sent", type_)
 
     def received(self, type_: str = "") -> list[dict[str, Any]]:
-        """Events the clients have been sent, of one type or all; what is no JSON object is left out."""
+        """Return the events received by clients, of one type or all; frames without a JSON object are left out."""
         return self._events("received", type_)
 
     def start(self) -> None:
-        """Listen. Raises OSError when the port is taken."""
+        """Start listening. Raises OSError if the port is taken."""
         self._thread.start()
         try:
             asyncio.run_coroutine_threadsafe(self.server.start(), self._loop).result()

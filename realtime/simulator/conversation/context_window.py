@@ -1,4 +1,4 @@
-"""Window: how much of a conversation the model can read, and what becomes of the rest (session field ``truncation``)."""
+"""The context window: the items that the model reads, and truncation of the others (session field ``truncation``)."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from realtime.simulator.conversation.jobs import WorkFailed
 from realtime.simulator.validation.session_config import reasons
 
 READABLE = {True: 96_000, False: 28_224}
-"""Tokens of input: of the reasoning models (128k less the longest answer), of the others (protocol 3.2)."""
+"""Tokens of input by reasoning: of the reasoning models (128k less the longest answer), of all others (protocol 3.2)."""
 
 
 class TooLong(WorkFailed):
-    """Raised when a conversation is longer than the model's window and nothing of it may be left out."""
+    """Raised when a conversation exceeds the context window and ``truncation`` is ``disabled``."""
 
     def error(self) -> dict[str, Any]:
-        """As ``status_details`` has it; the API's code and words are unconfirmed."""
+        """Return the error for ``status_details``. The API's code and wording are unconfirmed."""
         return {"type": "invalid_request_error", "code": "context_length_exceeded", "message": str(self)}
 
 
 def fixed_tokens(session: dict[str, Any]) -> int:
-    """What every response reads before the conversation: instructions and tools."""
+    """Return the tokens of the instructions and tools, read before the conversation by every response."""
     return usage.count(session["instructions"]) + usage.count(str(session["tools"] or ""))
 
 
 def fitted(context: list[StoredItem], session: dict[str, Any]) -> list[StoredItem]:
-    """What of a context the model reads; what it leaves out once it never reads again. Raises TooLong.
+    """Return the part of a context that the model reads, and mark the rest as left out for good. Raises TooLong.
 
-    ``truncation`` auto leaves out the oldest items until the rest fits; ``disabled`` none. A retention ratio leaves out
-    so many that the beginning stays the same for some turns, and is read from the cache.
+    ``truncation`` auto leaves out the oldest items until the rest fits; ``disabled`` leaves out none. A retention ratio leaves
+    out more at once, so that the beginning stays the same for some turns and is read from the cache.
     """
     context = [stored for stored in context if not stored.left_out]
     truncation = session["truncation"]

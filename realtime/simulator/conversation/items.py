@@ -1,4 +1,4 @@
-"""The conversation: its items, their order, and what of them is kept."""
+"""The conversation: items in order, within limits of number, text and audio."""
 
 from __future__ import annotations
 
@@ -15,84 +15,84 @@ from realtime.simulator.validation.api_errors import Refusal, no_item, out_of_ra
 MOST_ITEMS = 10_000
 """Items a conversation holds."""
 MOST_CHARACTERS = 64 * 1024 * 1024
-"""Characters of text in them; a data URI of an image is text, and one frame holds up to 32 MiB.
+"""Characters of text in all items; a data URI of an image is text, and one frame holds up to 32 MiB.
 
-Beyond either bound the oldest items leave, and no event names them: so the API drops the oldest from the model's context
-(``truncation`` auto). Whether it bounds the conversation itself is unconfirmed.
+Beyond either limit the oldest items are removed without an event, as the API drops the oldest from the model's context
+(``truncation`` auto). Limits of the API's own conversation are unconfirmed.
 """
 READ_WITH = 32
-"""Beginnings that the model's cache holds."""
+"""Number of beginnings that the model's cache holds."""
 KEPT_AUDIO = 32 * 1024 * 1024
 """Bytes of sound a session keeps for ``conversation.item.retrieve``; the oldest goes first."""
 
 
 @dataclass(slots=True)
 class StoredItem:
-    """An item and what the API knows of it beyond what it tells."""
+    """An item with facts that the API knows but does not send."""
 
     item: dict[str, Any]
     generated: bool = False
     audio: bytes = b""
-    """Its sound, PCM16 24 kHz; empty once it is too old to be kept."""
+    """PCM16 24 kHz; empty once the item is too old for its audio to be kept."""
     audio_ms: float = 0.0
     recognized: str | None = None
-    """Of a user's speech: the words, once the ears have made them out."""
+    """The words of a user's speech; None before speech recognition has returned."""
     cached: bool = False
-    """A response has read it before, in this form and place."""
+    """A response has read the item before, in this form and at this place."""
     cut_ms: int | None = None
-    """Where the client cut it while it was still being spoken."""
+    """Milliseconds after which the client cut the item while it was being spoken."""
     left_out: bool = False
-    """The conversation is too long for the model, which no longer reads this."""
+    """The item no longer fits into the context window; the model does not read it again."""
     characters: int = 0
-    """Of text in it, as far as it counts against the bound."""
+    """Characters of text, as counted against MOST_CHARACTERS."""
     _tokens: dict[str, int] | None = field(default=None, repr=False)
 
     @property
     def tokens(self) -> dict[str, int]:
-        """What reading it costs, once it has its final form."""
+        """Tokens for reading the item, once it has its final form."""
         if self._tokens is None:
             self._tokens = usage.item_tokens(self.item, self.audio_ms)
         return self._tokens
 
     def changed(self) -> None:
-        """It reads otherwise than before."""
+        """Forget the token count and the cache mark after a change of the item."""
         self.cached, self._tokens = False, None
 
     @property
     def text(self) -> str:
-        """What it says, written or spoken."""
+        """The item's text, written or spoken."""
         parts = self.item.get("content") or []
         said = [str(part.get("text") or part.get("transcript") or "") for part in parts]
         return " ".join(text for text in said if text) or self.recognized or ""
 
 
 class Items:
-    """One conversation's items in order."""
+    """The items of one conversation in order."""
 
     def __init__(self) -> None:
         self._items: dict[str, StoredItem] = {}
         self._order: list[str] = []
         self.read_with: deque[int] = deque(maxlen=READ_WITH)
-        """Hashes of the instructions and tools with which it was read: what the model's cache begins with."""
+        """Hashes of the instructions and tools read so far: the beginnings in the model's cache."""
         self._audio_bytes = 0
         self._characters = 0
         self.first = ""
-        """Id of the conversation's very first item; it matters for a quirk, see ``predecessor_when_done``."""
+        """Id of the conversation's very first item, for a quirk: see ``predecessor_when_done``."""
 
     def __iter__(self) -> Iterator[StoredItem]:
         return (self._items[item_id] for item_id in self._order)
 
     def get(self, item_id: str) -> StoredItem | None:
-        """One item, or None."""
+        """Return an item, or None."""
         return self._items.get(item_id)
 
     def holds_call(self, call_id: str) -> bool:
-        """Whether a function was called by this id."""
+        """Return True if a function was called with this id."""
         return any(s.item.get("call_id") == call_id and s.item["type"] == "function_call" for s in self._items.values())
 
     @property
     def last(self) -> str | None:
-        """Id of the last item, which the next one follows."""
+        """Id of the last item, the predecessor of the next."""
         return self._order[-1] if self._order else None
 
     def predecessor(self, item_id: str) -> str | None:
@@ -101,16 +101,16 @@ class Items:
         return self._order[index - 1] if index else None
 
     def predecessor_when_done(self, item_id: str) -> str | None:
-        """As ``conversation.item.done`` tells it.
+        """Return the predecessor for ``conversation.item.done``.
 
-        Without exception in recorded traffic: for an item the model made whose predecessor is the conversation's very
-        first, it is null, although ``added`` named it.
+        In all recorded traffic an item made by the model whose predecessor is the conversation's very first item has null here,
+        although ``added`` named the predecessor.
         """
         before = self.predecessor(item_id)
         return None if before == self.first and self._items[item_id].generated else before
 
     def add(self, stored: StoredItem, previous_item_id: str | None = None) -> None:
-        """Place an item: after the one named, at the beginning for ``root``, else at the end. Raises Refusal."""
+        """Insert an item after the named one, at the beginning for ``root``, else at the end. Raises Refusal."""
         item_id = stored.item["id"]
         taken = item_id in self._items  # duplicate ids are reportedly not refused: the new item takes the old one's place
         others = [other for other in self._order if other != item_id] if taken else self._order
@@ -135,7 +135,7 @@ class Items:
             self.delete(self._order[0] if self._order[0] != item_id else self._order[1])
 
     def complete(self, stored: StoredItem, item: dict[str, Any], audio: bytes) -> None:
-        """What was being made has its final form."""
+        """Give a generated item its final form."""
         self._audio_bytes -= len(stored.audio)
         stored.item, stored.audio, stored.audio_ms = item, audio, duration_ms(audio)
         stored.changed()
@@ -144,7 +144,7 @@ class Items:
             self._cut(stored, stored.cut_ms)
 
     def _weigh(self, stored: StoredItem) -> None:
-        """Count what an item holds, and let go what is too much."""
+        """Count an item's text and audio, and drop old audio above the limit."""
         characters = _characters(stored.item)
         self._characters += characters - stored.characters
         stored.characters = characters
@@ -153,7 +153,7 @@ class Items:
             self._forget_old_audio()
 
     def delete(self, item_id: str) -> None:
-        """Take an item out. Raises Refusal."""
+        """Remove an item. Raises Refusal."""
         if item_id not in self._items:
             raise no_item("delete", item_id)
         stored, index = self._items.pop(item_id), self._order.index(item_id)
@@ -165,7 +165,7 @@ class Items:
             self._items[behind].cached = False
 
     def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> None:
-        """Cut an assistant's speech to what was heard; its transcript leaves the context. Raises Refusal."""
+        """Cut an assistant's speech at the playback position; its transcript leaves the context. Raises Refusal."""
         stored = self._items.get(item_id)
         if stored is None:
             raise no_item("truncate", item_id)
@@ -194,7 +194,7 @@ class Items:
         self._weigh(stored)
 
     def retrieve(self, item_id: str, encode: Callable[[bytes], str]) -> dict[str, Any]:
-        """The stored form, with its sound while that is kept. Raises Refusal."""
+        """Return a copy of an item, with its audio if kept. Raises Refusal."""
         stored = self._items.get(item_id)
         if stored is None:
             raise no_item("retrieve", item_id)

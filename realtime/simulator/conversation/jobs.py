@@ -1,4 +1,4 @@
-"""Work: what a session leaves to others, and the scripts that wait for it."""
+"""Jobs: work for threads, and the scripts that wait for the results."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ class Synthesize:
 
 @dataclass(frozen=True, slots=True)
 class Recognize:
-    """Work for a thread: write down what was said in this item. The result is a sentence."""
+    """Work for a thread: recognize the speech of an item. The result is a sentence."""
 
     item_id: str
     pcm: bytes = field(repr=False)
     partial: bool = False
-    """More is being said: the result is what can be made out so far, and may be empty."""
+    """The user is still speaking: the result is the words recognized so far, and may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitPlan:
-    """Work for whoever has staged the session: what a response is to say. The result is a plan, or None for the brain's own."""
+    """Work for the scenario player: plan a response. The result is a plan; None leaves the plan to the model."""
 
 
 Work = Synthesize | Recognize
-"""What a thread does."""
+"""Work for a thread."""
 
 
 class WorkFailed(Exception):
-    """Raised inside a script when a thread could not do its work; ``str()`` says why."""
+    """Raised inside a script when a thread failed to do the work; ``str()`` is the reason."""
 
     def error(self) -> dict[str, Any]:
-        """As ``status_details`` tells of the API's own failures."""
+        """Return the error for ``status_details``, in the form of the API's own failures."""
         return {"type": "server_error", "code": "server_error", "message": str(self)}
 
 
 Script = Generator["float | Synthesize | Recognize | AwaitPlan", Any, None]
-"""Yields seconds to wait, or work whose result it is then sent."""
+"""Yields seconds to wait, or work; work sends its result back into the script."""
 
 
 def words(stored: StoredItem) -> Generator[float | Synthesize | Recognize, Any, str]:

@@ -1,4 +1,4 @@
-"""SessionContext: the part of a session that its parts share."""
+"""SessionContext: the state that the parts of a session share."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Emit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """The state and the two functions that every part of a session receives. No part receives the session itself."""
+    """The state and the two functions given to every part of a session. No part receives the session."""
 
     ids: Ids
     items: Items
     config: SessionConfig
     emit: Emit
     schedule: Callable[[Script], None]
-    """Runs a script beside the others."""
+    """Runs a script beside those already running."""
 
     def announce(self, stored: StoredItem) -> None:
-        """Send ``added`` and ``done`` for an item that is complete when it enters the conversation."""
+        """Send ``added`` and ``done`` for an item that is complete on entering the conversation."""
         item_id = stored.item["id"]
         before = self.items.predecessor(item_id)
         self.emit("conversation.item.added", previous_item_id=before, item=stored.item)

@@ -1,4 +1,4 @@
-"""Tokens: how the API counts what was read and what was made (guide "Managing costs", protocol 6)."""
+"""Token counts as the API makes them (guide "Managing costs", protocol 6)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ASSISTANT_AUDIO_MS = 50
 CACHE_STEP = 64
 """Cached tokens come in multiples of this."""
 COUNTED = 64 * 1024
-"""Characters of a text that are taken apart to count its tokens."""
+"""Characters of a text that are split into tokens."""
 
 _TOKEN = re.compile(r" ?[A-Za-z']{1,7}|\s?\d{1,3}|\s+|[^\sA-Za-z\d]")
 
@@ -27,13 +27,13 @@ def text_tokens(text: str) -> list[str]:
 
 
 def count(text: str) -> int:
-    """Tokens in a text; of a long one in its beginning, and for the rest in proportion."""
+    """Return the number of tokens in a text; beyond the first 64k characters, an estimate in proportion."""
     read = text[:COUNTED]
     return round(len(text_tokens(read)) * len(text) / max(1, len(read)))
 
 
 def item_tokens(item: dict[str, Any], audio_ms: float) -> dict[str, int]:
-    """What an item costs when it is read again: ``{"text": …, "audio": …, "image": …}``."""
+    """Return the tokens for reading an item: ``{"text": …, "audio": …, "image": …}``."""
     tokens = {"text": 3, "audio": 0, "image": 0}  # three stand for who speaks and where it ends
     for field in ("name", "arguments", "output"):
         tokens["text"] += count(str(item.get(field) or ""))
@@ -85,7 +85,7 @@ def response_usage(
 
 
 def transcription_usage(model: str, audio_ms: float, transcript: str) -> dict[str, Any]:
-    """What writing down a user's speech costs: by the second or by the token, as the model is billed."""
+    """Return the usage of a transcription: seconds or tokens, depending on the model's billing."""
     if model.startswith("gpt-4o"):
         read, made = math.floor(audio_ms / USER_AUDIO_MS), count(transcript) + 1
         details = {"text_tokens": 0, "audio_tokens": read}

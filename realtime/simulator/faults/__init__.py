@@ -1,1 +1,1 @@
-"""Faults: what goes wrong on a connection, on demand."""
+"""Faults: presets of failures on a connection."""

@@ -1,4 +1,4 @@
-"""Fault: one thing that goes wrong, as the line to a client sees it; the presets are made of it."""
+"""Fault: the base class of all faults on a connection."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from realtime.simulator.shared.ids import ALPHABET
 from realtime.simulator.shared.options import SimulatorOptions
 
 Passed = Iterable[tuple[float, Frame]]
-"""Frames with the times, on the session's clock, at which they arrive."""
+"""Frames, each with its time of arrival on the session's clock."""
 
 
 class FaultError(ValueError):
-    """Raised when there is no fault of that name, or its amount is none; ``str()`` says what there is."""
+    """Raised for an unknown fault or a wrong amount; ``str()`` lists the right ones."""
 
 
 class Fault:
-    """One thing that goes wrong. Each preset overrides what it needs; nothing here does any harm."""
+    """A fault that does nothing. Presets override the methods they need."""
 
     amount: float = 0.0
     """The usual amount."""
     unit = ""
-    """What the amount counts; empty: the fault has none."""
+    """Unit of the amount; empty for a fault without an amount."""
     least, most = 0.0, 1e9
     pongs = True
-    """Whether pings of the client are answered."""
+    """False if pings of the client stay unanswered."""
     status: int | None = None
-    """HTTP status with which handshakes are refused, the first ``amount`` of them."""
+    """HTTP status for refused handshakes, the first ``amount`` of them."""
 
     def __init__(self, name: str, amount: float, chance: random.Random) -> None:
         self.name = name
@@ -40,31 +40,32 @@ class Fault:
         self._last = 0.0
 
     def options(self, options: SimulatorOptions) -> SimulatorOptions:
-        """The session's options as the fault has them."""
+        """Return the session's options, changed by the fault."""
         return options
 
     def plan(self) -> response_plan.Plan | None:
-        """What the next response says; None: whatever it likes."""
+        """Return a plan for the next response; None leaves the plan to the session."""
         return None
 
     def intercept(self, raw: str) -> list[dict[str, Any]] | None:
-        """A frame of the client: None lets it through, else these events are sent instead of an answer."""
+        """Return events to send in place of an answer to a client's frame; None lets the frame through."""
         return None
 
     def send(self, frame: Frame, type_: str, at: float) -> Passed:
-        """A frame for the client, the type of its event (empty: it is none), and when it would arrive."""
+        """Return the frames that leave for one frame. ``type_`` is the type of its event, empty for other frames; ``at`` is its
+        time of arrival."""
         return [(at, frame)]
 
     def note(self, what: str) -> None:
-        """Say what has been done."""
+        """Record a sentence about an effect of the fault."""
         self.notes.append(f"{self.name}: {what}")
 
     def hits(self) -> bool:
-        """Whether it happens this time, ``amount`` being percent."""
+        """Draw by chance if the fault happens this time; ``amount`` is in percent."""
         return self.chance.random() * 100 < self.amount
 
     def in_order(self, at: float) -> float:
-        """A time that is not before that of an earlier frame."""
+        """Return ``at``, or the time of an earlier frame if later."""
         self._last = max(self._last, at)
         return self._last
 

@@ -1,4 +1,4 @@
-"""Faults of single events: lost, doubled, swapped, swollen, cut off, or never heard of."""
+"""Faults of single events: lost, duplicated, reordered, oversized, truncated or unknown."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Duplicates(Fault):
     amount, unit, most = 5.0, "percent of events", 100.0
 
     def send(self, frame: Frame, type_: str, at: float) -> Passed:
-        """Say it twice."""
+        """Send the frame twice."""
         if type_ and self.hits():
             self.note(f"{type_} comes twice")
             return [(at, frame), (at, frame)]
@@ -54,13 +54,13 @@ class Duplicates(Fault):
 
 
 class Reorder(Fault):
-    """Events arrive behind the one that follows them."""
+    """Events arrive after the next one."""
 
     amount, unit, most = 5.0, "percent of events", 100.0
     _held: Frame | None = None
 
     def send(self, frame: Frame, type_: str, at: float) -> Passed:
-        """Swap two; the end of a response is held for nothing, as nothing might follow it."""
+        """Swap two frames. The end of a response is never held back, as no frame may follow."""
         held, self._held = self._held, None
         if held is not None:
             return [(at, frame), (at, held)]
@@ -72,7 +72,7 @@ class Reorder(Fault):
 
 
 class HugeFrame(Fault):
-    """``response.created`` has a field with very much in it: more than the 1 MiB many clients allow."""
+    """``response.created`` has a field larger than the 1 MiB allowed by many clients."""
 
     amount, unit, most = 2_000_000.0, "bytes", 30_000_000.0
 
@@ -85,7 +85,7 @@ class HugeFrame(Fault):
 
 
 class TruncatedJson(Fault):
-    """Deltas are cut off in the middle, so that they are no JSON."""
+    """Deltas are cut off in the middle and are no longer JSON."""
 
     amount, unit, most = 5.0, "percent of deltas", 100.0
 
@@ -98,12 +98,12 @@ class TruncatedJson(Fault):
 
 
 class UnknownEvent(Fault):
-    """Events of a type nobody has heard of come in between."""
+    """Events of an unknown type come in between."""
 
     amount, unit, most = 10.0, "percent of events", 100.0
 
     def send(self, frame: Frame, type_: str, at: float) -> Passed:
-        """Slip one in."""
+        """Insert an unknown event."""
         if type_ and self.hits():
             self.note(f"an unknown event comes before {type_}")
             event = {"type": "response.mood.changed", "event_id": self.event_id(), "mood": "curious", "since": None}

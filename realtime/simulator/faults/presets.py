@@ -1,4 +1,4 @@
-"""Faults: what goes wrong on the way to a client or at its door, as presets that do the same for the same seed."""
+"""Presets of faults on the way to a client and at the handshake, deterministic for a seed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from realtime.simulator.validation.api_errors import Refusal
 
 
 class SlowFirstAudio(Fault):
-    """The first sound of every response comes late, and everything behind it too."""
+    """The first audio of every response comes late, with everything after it."""
 
     amount, unit = 3000.0, "ms"
     _is_first = False
@@ -56,7 +56,7 @@ class Jitter(Fault):
 
 
 class Bursts(Fault):
-    """Nothing comes for a while, then everything at once, again and again: a network that gathers."""
+    """Nothing comes for a while, then everything at once, again and again."""
 
     amount, unit, least = 500.0, "ms", 1.0
 
@@ -67,12 +67,12 @@ class Bursts(Fault):
 
 
 class Stalls(Fault):
-    """One frame in twenty, by chance, is held up, and all that follow wait behind it."""
+    """One frame in twenty, at random, is late and delays all frames after it."""
 
     amount, unit = 2000.0, "ms"
 
     def send(self, frame: Frame, type_: str, at: float) -> Passed:
-        """Hold one up now and then."""
+        """Delay a frame at random."""
         if self.chance.random() < 0.05:
             self.note(f"{type_ or 'a frame'} stalls for {self.amount:g} ms")
             at += self.amount / 1000
@@ -80,7 +80,7 @@ class Stalls(Fault):
 
 
 class LateDone(Fault):
-    """``response.done`` comes late, and what follows it too."""
+    """``response.done`` comes late, with everything after it."""
 
     amount, unit = 3000.0, "ms"
 
@@ -96,14 +96,14 @@ class LateDone(Fault):
 
 
 class _MidResponse(Fault):
-    """After so many deltas of a session's responses, this comes."""
+    """Ends a session's response after a number of deltas."""
 
     amount, unit, least = 5.0, "deltas", 1.0
     end: Frame = Abort()
     _deltas = 0
 
     def send(self, frame: Frame, type_: str, at: float) -> Passed:
-        """Count, and end it."""
+        """Count deltas, then end the response."""
         self._deltas += type_.endswith(".delta")
         if type_.endswith(".delta") and self._deltas == int(self.amount):
             self.note(f"{type(self.end).__name__.lower()} after {self._deltas} deltas")
@@ -112,7 +112,7 @@ class _MidResponse(Fault):
 
 
 class CloseMidResponse(_MidResponse):
-    """In the middle of a response the connection is closed with 1011, as by a server that fails."""
+    """The connection is closed with 1011 in the middle of a response, as by a failing server."""
 
     end = Shut(1011, "The server had an error while processing your request")
 
@@ -133,7 +133,7 @@ class SessionExpires(Fault):
     amount, unit, least, most = 2.0, "seconds", 1.0, 3600.0
 
     def options(self, options: SimulatorOptions) -> SimulatorOptions:
-        """A short life."""
+        """Shorten the session."""
         return replace(options, session_seconds=int(self.amount))
 
 
@@ -159,14 +159,14 @@ class Http503(Fault):
 
 
 class _FailingResponses(Fault):
-    """Every so many responses one fails."""
+    """Every n-th response fails."""
 
     amount, unit, least = 1.0, "responses to one that fails", 1.0
     code = ""
     _count = 0
 
     def plan(self) -> response_plan.Plan | None:
-        """Fail when it is this one's turn."""
+        """Return a failing plan for every n-th response."""
         self._count += 1
         if self._count % int(self.amount):
             return None
@@ -175,13 +175,13 @@ class _FailingResponses(Fault):
 
 
 class RateLimit(_FailingResponses):
-    """Responses fail with ``rate_limit_exceeded``; with an amount of 2 every second one does."""
+    """Responses fail with ``rate_limit_exceeded``; with an amount of 2, every second response."""
 
     code = "rate_limit_exceeded"
 
 
 class ServerError(_FailingResponses):
-    """Responses fail with ``server_error``; with an amount of 2 every second one does."""
+    """Responses fail with ``server_error``; with an amount of 2, every second response."""
 
     code = "server_error"
 
@@ -190,7 +190,7 @@ class RejectUpdates(Fault):
     """Every ``session.update`` is refused with an error, and changes nothing."""
 
     def intercept(self, raw: str) -> list[dict[str, Any]] | None:
-        """Refuse it."""
+        """Refuse the update with an error event."""
         event = _of_type(raw, "session.update")
         if event is None:
             return None
@@ -200,10 +200,10 @@ class RejectUpdates(Fault):
 
 
 class MuteUplink(Fault):
-    """Sound the client sends is never heard, without a word about it."""
+    """Audio from the client is dropped without an error."""
 
     def intercept(self, raw: str) -> list[dict[str, Any]] | None:
-        """Hear nothing."""
+        """Drop appended audio."""
         return None if _of_type(raw, "input_audio_buffer.append") is None else []
 
 
@@ -233,7 +233,7 @@ PRESETS: dict[str, type[Fault]] = {
     "reject_updates": RejectUpdates,
     "mute_uplink": MuteUplink,
 }
-"""The faults there are; each is described by the first line of its docstring."""
+"""All faults by name. The first line of a class's docstring is its description."""
 
 
 def make(spec: str, chance: random.Random) -> Fault:
@@ -256,7 +256,7 @@ def make(spec: str, chance: random.Random) -> Fault:
 
 
 def refused(faults: Sequence[str], before: int) -> int | None:
-    """The HTTP status with which a handshake is refused; ``before`` counts those that came before it."""
+    """Return the HTTP status for refusing a handshake, or None; ``before`` is the number of earlier handshakes."""
     for fault in (make(spec, random.Random(0)) for spec in faults):  # noqa: S311  (no chance is taken here)
         if fault.status is not None and before < fault.amount:
             return fault.status
@@ -264,7 +264,7 @@ def refused(faults: Sequence[str], before: int) -> int | None:
 
 
 def described() -> list[tuple[str, str]]:
-    """Every fault with a sentence on it: (``jitter:200``, "Every frame is …")."""
+    """Return every fault with its description: (``jitter:200``, "Every frame is …")."""
     return [
         (f"{name}:{preset.amount:.0f}" if preset.unit else name, _sentence(preset) + (f" ({preset.unit})" if preset.unit else ""))
         for name, preset in PRESETS.items()
@@ -276,6 +276,6 @@ def _sentence(preset: type[Fault]) -> str:
 
 
 def _of_type(raw: str, type_: str) -> Event | None:
-    """A client's event, when it is of this type."""
+    """Parse a client's event; None for another type."""
     event = parse(raw)
     return event if event.type == type_ else None

@@ -17,7 +17,7 @@ class IdleTimeout:
 
     item_id: str
     silence: bytes
-    """The silence as PCM16 24 kHz, taken out of the input buffer."""
+    """PCM16 24 kHz, taken out of the input buffer."""
 
 
 class IdleTimer:
@@ -32,12 +32,12 @@ class IdleTimer:
         """Counts the calls of ``stop``."""
 
     def stop(self) -> None:
-        """Stop waiting: somebody speaks, or a response begins."""
+        """Stop waiting, because the user speaks or a response begins."""
         self._stops += 1
         self.buffer.release()
 
     def start(self, answer_ms: float) -> None:
-        """Wait until an answer of this length has been played and the timeout has passed after it."""
+        """Wait until the answer has been played, ``answer_ms`` long, and the timeout has passed."""
         self.context.schedule(self._wait(answer_ms))
 
     def _wait(self, answer_ms: float) -> Script:

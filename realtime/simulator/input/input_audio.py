@@ -1,4 +1,4 @@
-"""Hearing: what happens to the sound a client sends: turns are found in it, committed, and written down."""
+"""Input audio: detects turns, commits them and starts their transcription."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from realtime.simulator.validation.api_errors import expect, missing
 
 
 class InputAudio:
-    """One session's ear."""
+    """The input audio of one session."""
 
     def __init__(self, context: SessionContext, on_speech: Callable[[SpeechStarted | SpeechStopped], None]) -> None:
-        """``on_speech`` is called when a turn begins and when it has been committed, after the events that announce it."""
+        """``on_speech`` is called when a turn begins and after a turn has been committed, each time after the events about it."""
         self.context = context
         self.on_speech = on_speech
         self.buffer = InputBuffer()
@@ -25,7 +25,7 @@ class InputAudio:
         self.transcription = Transcription(context, self.buffer)
 
     def append(self, data: dict[str, Any]) -> None:
-        """``input_audio_buffer.append``: no answer, but for what is heard in it."""
+        """``input_audio_buffer.append``: add audio. There is no answer, except events of detected speech."""
         audio = data.get("audio")
         if audio is None:
             raise missing("audio")
@@ -33,7 +33,7 @@ class InputAudio:
         self.add(decoded(self.context, audio, "audio"))
 
     def add(self, pcm: bytes) -> None:
-        """Sound of the user, PCM16 24 kHz, however it came. Raises Refusal when the buffer is full."""
+        """Add the user's audio, PCM16 24 kHz, from any transport. Raises Refusal when the buffer is full."""
         for found in self.buffer.append(pcm, lambda: self.context.ids.make("item")):
             if isinstance(found, SpeechStarted):
                 self.context.emit(
@@ -51,7 +51,7 @@ class InputAudio:
         self.commit_speech(item_id, self.buffer.commit())
 
     def commit_speech(self, item_id: str, pcm: bytes) -> None:
-        """A turn has ended: it becomes an item, and is written down where that was asked for."""
+        """Turn speech into an item, announce the item and start its transcription if enabled."""
         before = self.context.items.last
         stored = user_speech(item_id, pcm)
         self.context.items.add(stored)

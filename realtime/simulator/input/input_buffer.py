@@ -1,4 +1,4 @@
-"""The input audio buffer: what was appended, and the turns that a listener finds in it."""
+"""The input audio buffer: appended audio, and the turns detected in it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from realtime.simulator.validation.api_errors import Refusal
 MINIMUM_MS = 100
 """The API commits no less."""
 LIMIT_MS = 15 * 60_000
-"""Milliseconds of uncommitted speech that are kept; memory is bounded (43 MB)."""
+"""Milliseconds of uncommitted speech kept; bounds memory (43 MB)."""
 SLACK_MS = 1000
-"""Kept between turns beyond the prefix padding: the frames in which an onset is being judged."""
+"""Kept between turns beyond the prefix padding, while the start of speech is being judged."""
 SEMANTIC_SILENCE_MS = {"low": 1600, "medium": 900, "auto": 900, "high": 400}
 """Silence that ends a turn by eagerness. The API judges the words; the simulator can only wait, less when more eager
 and always less than the API's own limits of 8, 4 and 2 seconds."""
@@ -23,7 +23,7 @@ BYTES_PER_MS = RATE * 2 // 1000
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """Somebody began to speak."""
+    """The user began to speak."""
 
     audio_start_ms: int
     item_id: str
@@ -31,7 +31,7 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStopped:
-    """Somebody has finished; the stretch from start to end is to be committed."""
+    """The user stopped speaking; the audio from start to end is ready to be committed."""
 
     audio_end_ms: int
     item_id: str
@@ -39,23 +39,23 @@ class SpeechStopped:
 
 
 class InputBuffer:
-    """One session's buffer. Positions count milliseconds of sound received, not of wall clock."""
+    """The input buffer of one session. Positions are milliseconds of received audio, not wall-clock time."""
 
     def __init__(self) -> None:
         self.listener: Listener | None = None
         self.item_id = ""
-        """Id reserved for the turn that is being spoken; ``""`` when nobody speaks."""
+        """Id reserved for the turn in progress; empty between turns."""
         self._pcm = bytearray()
         self._from_ms = 0.0
-        """Stream time at which ``_pcm`` begins."""
+        """Stream time of the first byte of ``_pcm``."""
         self._start_ms = 0
         self._prefix_ms = 300
         self._keep_from_ms: int | None = None
-        """What an idle timeout may commit is kept from here."""
+        """Stream time from which audio is kept for an idle timeout."""
 
     @property
     def end_ms(self) -> float:
-        """Stream time heard so far."""
+        """Stream time received so far."""
         return self._from_ms + duration_ms(self._pcm)
 
     def listen(self, detection: dict[str, object] | None) -> None:
@@ -78,9 +78,9 @@ class InputBuffer:
             self.listener.silence_ms = max(FRAME_MS, int(str(detection["silence_duration_ms"])))
 
     def append(self, pcm: bytes, make_item_id: Callable[[], str]) -> list[SpeechStarted | SpeechStopped]:
-        """Take PCM16 24 kHz; each turn that begins in it gets an id made. Returns what was found, in order.
+        """Append PCM16 24 kHz and return the starts and ends of turns in order; every turn that begins gets an id.
 
-        Raises Refusal when it does not fit.
+        Raises Refusal when the buffer is full.
         """
         if duration_ms(self._pcm) + duration_ms(pcm) > LIMIT_MS:
             raise Refusal(None, f"The input audio buffer is full: it holds {LIMIT_MS // 60_000} minutes of uncommitted audio.")
@@ -103,22 +103,22 @@ class InputBuffer:
 
     @property
     def spoken_ms(self) -> float:
-        """Milliseconds of the turn that is being spoken; 0 when nobody speaks. Taken by hand, a turn is all there is."""
+        """Milliseconds of the turn in progress, 0 between turns. Without turn detection the whole buffer is the turn."""
         if self.listener is not None and not self.item_id:
             return 0.0
         return self.end_ms - (self._from_ms if self.listener is None else max(self._start_ms, self._from_ms))
 
     def spoken(self) -> bytes:
-        """The sound of the turn that is being spoken."""
+        """Return the audio of the turn in progress."""
         return bytes(self._pcm[-(round(self.spoken_ms * BYTES_PER_MS) // 2 * 2) :]) if self.spoken_ms else b""
 
     def reserve(self, make_item_id: Callable[[], str]) -> str:
-        """The id of the turn that is being spoken, made now if it has none."""
+        """Return the id of the turn in progress; make an id if there is none."""
         self.item_id = self.item_id or make_item_id()
         return self.item_id
 
     def commit(self) -> bytes:
-        """Everything appended, and an empty buffer. Raises Refusal when that is too little."""
+        """Return all audio and empty the buffer. Raises Refusal for too little audio."""
         held = duration_ms(self._pcm)
         if held < MINIMUM_MS:
             raise Refusal(
@@ -131,7 +131,7 @@ class InputBuffer:
         return pcm
 
     def keep(self) -> int:
-        """From now on keep all sound, also that in which nobody speaks. Returns the stream time, on the grid."""
+        """Keep all audio from now on, silence included. Returns the stream time, on the grid."""
         self._keep_from_ms = int(self.end_ms) // FRAME_MS * FRAME_MS
         return self._keep_from_ms
 
@@ -140,12 +140,12 @@ class InputBuffer:
         self._keep_from_ms = None
 
     def silence(self, start_ms: int, end_ms: int) -> bytes:
-        """The sound between two moments, taken out: what an idle timeout commits."""
+        """Remove and return the audio between two stream times, for an idle timeout."""
         self.release()
         return self._cut(start_ms, end_ms)
 
     def clear(self) -> None:
-        """Forget what was appended."""
+        """Discard the audio."""
         self._from_ms = self.end_ms
         self._pcm.clear()
         self.item_id = ""

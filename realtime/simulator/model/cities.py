@@ -1,4 +1,4 @@
-"""A small gazetteer: where the cities are that people ask about."""
+"""Cities with their coordinates, for questions about the weather."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A city and where it is, in degrees."""
+    """A city and its coordinates in degrees."""
 
     name: str
     lat: float
@@ -72,13 +72,13 @@ _BY_NAME = {place.name.lower(): place for place in PLACES}
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    """Longer names first, so that "New York" is not read as a "York"."""
+    """Longer names come first, to match "New York" before "York"."""
     names = sorted(_BY_NAME, key=len, reverse=True)
     return re.compile(rf"\b({'|'.join(map(re.escape, names))})\b")
 
 
 def places_in(text: str) -> list[Place]:
-    """The places a sentence names, in its order, each once; São Paulo is Sao Paulo."""
+    """Return the cities named in a sentence, in order, without repeats; São Paulo is Sao Paulo."""
     letters = unicodedata.normalize("NFKD", text.lower())
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
     found = dict.fromkeys(_pattern().findall(plain))

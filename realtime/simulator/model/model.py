@@ -1,4 +1,4 @@
-"""The brain: what the simulated model says or calls; small talk, two tools, and honesty about being a simulator."""
+"""The model: plans answers and tool calls from small talk and two tools, and says openly that it is a simulator."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def plan(context: ModelInput) -> Plan:
 
 
 def _question(context: ModelInput) -> str:
-    """What the user said last; instructions of the system count when nobody has said anything."""
+    """Return the user's last message; system instructions if the user has said nothing."""
     for said in reversed(context.said):
         if said.kind in ("user", "system") and said.text:
             return said.text.strip()
@@ -78,7 +78,7 @@ def _fresh_outputs(said: Sequence[ModelItem]) -> list[tuple[ModelItem, ModelItem
 
 
 def _calls(context: ModelInput, asked: str) -> Plan:
-    """The functions this question needs, among those that are offered."""
+    """Return the calls that a question needs, among the functions available."""
     lower = asked.lower()
     forced = context.forced
     if context.last is None or (context.last.kind == "output" and not forced):
@@ -105,7 +105,7 @@ def _forced(context: ModelInput, asked: str) -> Plan:
 
 
 def _facts(asked: str) -> list[tuple[str, str]]:
-    """What the user wants kept: "my name is Ada" → name, Ada."""
+    """Return the facts that the user wants kept: "my name is Ada" → name, Ada."""
     if asked.endswith("?") or _ASKED.search(asked):
         return []
     found = _FACT.search(asked)
@@ -121,7 +121,7 @@ def _key(words: str) -> str:
 
 
 def _arguments(tool: dict[str, Any], asked: str) -> str:
-    """Arguments that fit a function's schema, taken from the question where it offers something."""
+    """Return arguments that fit a function's schema, taken from the question where possible."""
     numbers = re.findall(r"-?\d{1,15}(?:\.\d{1,15})?", asked)
     schema = tool.get("parameters") or {}
     values: dict[str, Any] = {}
@@ -217,7 +217,7 @@ def _no_tool(name: str) -> str:
 
 
 def _recall(context: ModelInput, asked: str) -> str:
-    """Answer "what is my name?" from what was noted or said in this conversation."""
+    """Answer "what is my name?" from facts noted or said in this conversation."""
     known: dict[str, str] = {}
     for said in context.said:
         if said.kind == "call" and said.name == "set_memory":

@@ -1,4 +1,4 @@
-"""The ears: what was said, for a small set of sentences; honest about everything else."""
+"""Speech recognition for a small grammar of sentences; everything else is reported as not understood."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 
 RECOGNITION_RATE = 16_000
 SURE = -0.36
-"""Log confidence per second of sound below which the ears do not believe themselves; measured: sentences of the grammar
-reach -0.2 to -0.3, most others -0.4 and less."""
+"""Log confidence per second of audio below which a result is rejected; measured: sentences of the grammar reach -0.2 to -0.3,
+most others -0.4 and less."""
 ROOM_NOISE, ROOM_SECONDS = 30, 0.5
-"""Amplitude (of 32,767) of the noise laid under the speech and how long it goes on at either end: the recogniser is
-trained on rooms, and without any noise it mistakes every second sentence."""
+"""Amplitude (of 32,767) of the noise laid under the speech, and its seconds at either end: the recognizer is trained on rooms,
+and without noise it mistakes every second sentence."""
 NAMES = (
     "ada adam alan alex alice amy anna barbara ben bob carol charles chris clara daniel david emily emma eric eva frank "
     "george grace hannah helen henry ian jack james jane john joseph julia kate kevin laura linda lisa louis lucy maria "
@@ -34,7 +34,7 @@ CITIES = (
     "lisbon london madrid melbourne miami milan montreal moscow munich paris prague rome san_francisco new_york seattle "
     "seoul singapore stockholm sydney tokyo toronto vancouver venice vienna warsaw washington"
 ).split()
-"""Those the recogniser tells apart; all others are understood in writing."""
+"""Cities that the recognizer tells apart; all others are understood in writing only."""
 COLOURS = "black blue brown gray green orange pink purple red white yellow".split()
 NUMBERS = "three five ten twenty thirty".split()
 
@@ -56,19 +56,19 @@ _UNFINISHED = re.compile(
 
 
 def transcribe(pcm: bytes) -> str:
-    """What was said, as a sentence; in brackets how long it was when the words were not understood. Blocks: use a thread.
+    """Return the sentence spoken; for speech outside the grammar, its length in brackets. Blocks: use a thread.
 
-    The real API writes down any speech. Here a grammar of some thousand sentences is listened for (README, "What the
-    simulator understands"), which needs no model beyond the one in pocketsphinx's wheel.
+    The real API transcribes any speech. The simulator matches a grammar of some thousand sentences (README, "What the simulator
+    understands"), with the model included in pocketsphinx's wheel.
     """
     understood = _understand(pcm)
     return understood or f"({duration_ms(pcm) / 1000:.1f} s of speech)"
 
 
 def transcribe_so_far(pcm: bytes) -> str:
-    """What can be made out of a sentence while it is being spoken, without a mark at its end; ``""`` for nothing.
+    """Return the words of a sentence in progress, without punctuation at the end; empty if none.
 
-    The next words may change what the last ones were taken for. Blocks: use a thread.
+    The next words may change the last ones. Blocks: use a thread.
     """
     return _understand(pcm, whole=False).rstrip(".?")
 
@@ -94,7 +94,7 @@ def _understand(pcm: bytes, whole: bool = True) -> str:
 
 
 def in_room(pcm: bytes) -> bytes:
-    """The same sound in a quiet room; always the same noise, so that the same speech is always understood alike."""
+    """Return the audio with the noise of a quiet room; the noise is constant, to make recognition deterministic."""
     speech, margin = samples(pcm), int(RATE * ROOM_SECONDS)
     sound = np.random.default_rng(1).normal(0, ROOM_NOISE, speech.size + 2 * margin)
     sound[margin : margin + speech.size] += speech
@@ -102,7 +102,7 @@ def in_room(pcm: bytes) -> bytes:
 
 
 def _written(words: str) -> str:
-    """The recogniser's words as people write them."""
+    """Return the recognizer's words in ordinary spelling."""
     words = words.removeprefix("please ").replace("favorite color", "favourite colour")
     for name in (*NAMES, *(city.replace("_", " ") for city in CITIES)):
         words = re.sub(rf"\b{name}\b", name.title(), words)
@@ -115,7 +115,7 @@ _LOCK = threading.Lock()
 
 @cache
 def _decoder() -> Any:
-    """The recogniser with its grammar, loaded once (0.5 s); None where it is not installed."""
+    """Return the recognizer with its grammar, loaded once (0.5 s); None if pocketsphinx is not installed."""
     try:
         from pocketsphinx import Decoder  # noqa: PLC0415  (loads a model of 30 MB: only when somebody speaks)
 

@@ -20,9 +20,9 @@ VOICES = {
     "echo": ("en-us+m4", 45), "sage": ("en-us+f5", 52), "shimmer": ("en-gb+f1", 62), "verse": ("en-us+m7", 48),
     "marin": ("en-us+f3", 58), "cedar": ("en-us+m3", 38),
 }  # fmt: skip
-"""The API's voices: which of espeak's variants stands in for each, and its pitch (0-100)."""
+"""The API's voices: the espeak variant for each, and its pitch (0-100)."""
 WORDS_PER_MINUTE = 172
-"""At speed 1.0, about what the API's voices speak."""
+"""Speaking rate at speed 1.0, close to the API's voices."""
 PAUSE_MS = 120
 """Silence after a sentence."""
 CACHED_SENTENCES = 64
@@ -42,9 +42,9 @@ def voices() -> list[str]:
 
 @lru_cache(maxsize=CACHED_SENTENCES)
 def speak(text: str, voice: str, speed: float, kind: str = "auto") -> bytes:
-    """PCM16 24 kHz mono of these words. Blocks for some 10 ms a sentence: call it from a thread.
+    """Return the words as speech, PCM16 24 kHz mono. Blocks for some 10 ms a sentence: call from a thread.
 
-    ``kind`` is ``auto``, ``espeak`` or ``tone``; a voice nobody knows gets alloy's variant.
+    ``kind`` is ``auto``, ``espeak`` or ``tone``; an unknown voice gets alloy's variant.
     """
     if not any(character.isalnum() for character in text):
         return b"\0" * (PAUSE_MS * 48)
@@ -70,7 +70,7 @@ def _tone(text: str, speed: float) -> bytes:
 
 
 class _Espeak:
-    """espeak-ng, loaded once; its library keeps global state, so one sentence is spoken at a time."""
+    """espeak-ng, loaded once. The library has global state, so a single sentence is spoken at a time."""
 
     def __init__(self, library: ctypes.CDLL, data: str) -> None:
         self.library = library
@@ -89,7 +89,7 @@ class _Espeak:
         return 0
 
     def speak(self, text: str, variant: str, pitch: int, words_per_minute: int) -> bytes:
-        """One utterance at 24 kHz, with a short silence behind it."""
+        """Return an utterance at 24 kHz, with a short silence at the end."""
         with self.lock:
             self.chunks = []
             self.library.espeak_SetVoiceByName(variant.encode())
@@ -104,7 +104,7 @@ class _Espeak:
 
 
 def _espeak() -> _Espeak | None:
-    """The engine, or None where there is none. Threads that come while it is loaded wait: loaded twice it breaks the process."""
+    """Return the engine, or None if not installed. Threads wait during loading: to load the library twice breaks the process."""
     with _LOADING:
         return _loaded()
 

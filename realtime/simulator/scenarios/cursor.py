@@ -1,4 +1,4 @@
-"""Cursor: how far a session has come in its scenario, and what lies ahead."""
+"""Step cursor: a session's position in its scenario."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from realtime.simulator.scenarios.steps import Call, Expect, Fail, Placed, Say, Step, Until, describe, numbered, walk
 
 FORESIGHT = 200
-"""Steps that are looked through for an answer before a response is left to the brain."""
+"""Steps searched for an answer before a response is left to the model."""
 
 
 class StepCursor:
@@ -17,7 +17,7 @@ class StepCursor:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.taken = 0
-        """Steps passed so far, each time it was."""
+        """Number of steps passed so far, repeats included."""
         self._all = steps
         self._steps = walk(steps)
         self._ahead: deque[Placed] = deque()
@@ -25,26 +25,26 @@ class StepCursor:
 
     @property
     def next(self) -> Step | None:
-        """The step that is to be taken; None when there is no more."""
+        """The next step; None at the end."""
         return self.foreseen(0)
 
     @property
     def described(self) -> str:
-        """The next step and its number, 3.2 being the second within the third; there must be one."""
+        """The next step and its number (3.2: the second within the third). There must be a next step."""
         return _described(*self._ahead[0])
 
     def foreseen(self, count: int) -> Step | None:
-        """The step that comes so many after the next one."""
+        """Return the step ``count`` places after the next."""
         self._ahead.extend(itertools.islice(self._steps, max(0, count + 1 - len(self._ahead))))
         return self._ahead[count][1] if count < len(self._ahead) else None
 
     def pass_on(self) -> None:
-        """The next step is taken."""
+        """Move past the next step."""
         self._reached.add(self._ahead.popleft()[0])
         self.taken += 1
 
     def will_answer(self) -> bool:
-        """Whether an answer comes before the next event is waited for."""
+        """Return True if an answer comes before the next step that waits for an event."""
         for count in range(FORESIGHT):
             step = self.foreseen(count)
             if step is None or isinstance(step, Expect | Until):
@@ -54,7 +54,7 @@ class StepCursor:
         return False
 
     def unreached(self) -> list[str]:
-        """Steps that were not reached, with their numbers; one that waits still is the first of them."""
+        """Return the steps not reached, with their numbers; a step still waiting is the first of them."""
         return [_described(number, step) for number, step in numbered(self._all) if number not in self._reached]
 
 

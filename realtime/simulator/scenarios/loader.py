@@ -1,4 +1,4 @@
-"""Scenarios from YAML or JSON files; what is wrong in one is told with its step."""
+"""Loads scenarios from YAML or JSON files; errors name the step."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def load(path: str | Path) -> Scenario:
 
 
 def parse(given: Any, name: str = "scenario") -> Scenario:
-    """A scenario from what a file holds: a mapping with ``steps``, or the list of steps itself. Raises ScenarioError."""
+    """Build a scenario from a file's content: a mapping with ``steps``, or the list of steps. Raises ScenarioError."""
     if isinstance(given, list):
         given = {"steps": given}
     if not isinstance(given, Mapping):
@@ -67,7 +67,7 @@ def _steps(given: Any, above: str) -> tuple[Step, ...]:
 
 
 def _step(given: Any, number: str) -> Step:
-    """One step; what is wrong is told with the step's number, 3.2 being the second within the third."""
+    """Read one step; errors name the step's number (3.2: the second within the third)."""
     if isinstance(given, str):  # "- drop"
         given = {str(given): None}
     if not isinstance(given, Mapping) or not given:
@@ -113,7 +113,7 @@ def _binary(value: Any, more: dict[str, Any]) -> Step:
 
 
 def _bare(make: Callable[..., Step]) -> Callable[[Any, dict[str, Any]], Step]:
-    """A step whose value may be left out, which has its default then."""
+    """Read a step whose value is optional."""
     return lambda value, more: make(**more) if value is None else make(value, **more)
 
 
@@ -139,6 +139,6 @@ _READERS: dict[str, tuple[Callable[[Any, dict[str, Any]], Step], tuple[str, ...]
     "hang": (_bare(Hang), ()),
     "repeat": (_repeat, ("steps",)),
 }
-"""Every step: how it is read, and what may stand beside it."""
+"""Every step: its reader, and the fields allowed beside it."""
 STEPS = tuple(_READERS)
 """The names of the steps."""

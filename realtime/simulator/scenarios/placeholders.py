@@ -1,4 +1,4 @@
-"""Placeholders in scenarios: ``{item_id}`` and the like, filled with what the session knows when it is said."""
+"""Placeholders in scenarios: ``{item_id}`` and the like, filled at the time of the step."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 NAMES = ("session_id", "conversation_id", "item_id", "previous_item_id", "response_id", "call_id", "event_id", "session")
-"""Ids the session has told last, the id of the client's last event, and the settings in force."""
+"""The ids in the session's latest events, the id of the client's last event, and the settings in force."""
 FAMILIES = ("event", "new")
-"""``{event.item.content.0.text}``: of the client's event that was expected last. ``{new.item.first}``: an id ``item_…``,
-made where it is first used, the same wherever ``first`` stands again."""
+"""``{event.item.content.0.text}``: a field of the last expected client event. ``{new.item.first}``: an id ``item_…``, made at
+its first use, the same for every later ``first``."""
 _PLACEHOLDER = re.compile(r"\{\{(\w[\w.]*)\}\}|\{([a-z_][\w.]*)\}", re.IGNORECASE)
 
 
 class Unfilled(LookupError):
-    """Raised when there is nothing yet that a placeholder could stand for; ``str()`` is its name."""
+    """Raised when a placeholder has no value yet; ``str()`` is its name."""
 
 
 class Known:
-    """What placeholders stand for in one session."""
+    """The values of placeholders in one session."""
 
     def __init__(self, make: Callable[[str], str], settings: Callable[[], dict[str, Any]], ids: dict[str, str]) -> None:
-        """``make`` makes an id of a prefix, ``settings`` gives those in force, ``ids`` stand from the beginning."""
+        """``make`` makes an id with a prefix, ``settings`` returns the settings in force, ``ids`` are known from the beginning."""
         self.make = make
         self.settings = settings
         self.event: dict[str, Any] = {}
@@ -31,7 +31,7 @@ class Known:
         self._made: dict[str, str] = {}
 
     def learn(self, event: dict[str, Any]) -> None:
-        """Keep the ids an event for the client tells."""
+        """Remember the ids in an event to the client."""
         item, response = event.get("item"), event.get("response")
         item = item if isinstance(item, dict) else {}
         told = {
@@ -43,7 +43,7 @@ class Known:
         self._ids.update((name, value) for name, value in told.items() if value is not None)
 
     def value_of(self, name: str) -> Any:
-        """What a name stands for. Raises Unfilled."""
+        """Return the value of a name. Raises Unfilled."""
         family, _, rest = name.partition(".")
         try:
             if family == "event":
@@ -58,7 +58,7 @@ class Known:
 
 
 def check(value: Any) -> str | None:
-    """The first placeholder in a value, however deep, that there is not; None when all are good."""
+    """Return the first unknown placeholder in a value, however deep; None if all are known."""
     if isinstance(value, str):
         for found in _PLACEHOLDER.finditer(value):
             name = found[2]
@@ -70,9 +70,9 @@ def check(value: Any) -> str | None:
 
 
 def fill(value: Any, known: Callable[[str], Any]) -> Any:
-    """A value with its placeholders filled; a text that is nothing but one may become any JSON.
+    """Fill the placeholders in a value; a text with nothing but a placeholder may become any JSON.
 
-    ``known`` gives what a name stands for, or raises Unfilled, as this does then.
+    ``known`` returns the value of a name or raises Unfilled, which passes through.
     """
     if isinstance(value, str):
         whole = _PLACEHOLDER.fullmatch(value)
@@ -87,7 +87,7 @@ def fill(value: Any, known: Callable[[str], Any]) -> Any:
 
 
 def look_up(value: Any, path: str) -> Any:
-    """What stands at a path such as ``item.content.0.text``. Raises Unfilled."""
+    """Return the value at a path such as ``item.content.0.text``. Raises Unfilled."""
     if isinstance(value, Mapping) and path in value:
         return value[path]
     name, _, rest = path.partition(".")
@@ -101,7 +101,7 @@ def look_up(value: Any, path: str) -> Any:
 
 
 def matches(wanted: Any, value: Any) -> bool:
-    """Whether a value has all that is wanted of it: fields by name or path, lists one by one, ``*`` for anything."""
+    """Return True if a value matches: fields by name or path, lists element by element, ``*`` for anything."""
     if wanted == "*":
         return True
     if isinstance(wanted, Mapping):

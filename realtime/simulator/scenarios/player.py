@@ -1,4 +1,4 @@
-"""Stage: a session that follows a scenario; in and out like SimulatedSession, and as free of I/O."""
+"""Scenario player: a session that follows a scenario, with SimulatedSession's interface and without I/O."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ from realtime.simulator.validation.json_reader import read
 
 
 class ScenarioPlayer:
-    """One session and what a scenario makes of it.
+    """One session and its scenario.
 
-    Feed and drain it as a SimulatedSession. ``events_to_send`` may hold more than events; ``problems`` and ``left`` say
-    what did not go as it was written.
+    Feed and drain it as a SimulatedSession. ``events_to_send`` may return more than events; ``problems`` and ``unreached``
+    report deviations from the scenario.
     """
 
     def __init__(
         self, session: SimulatedSession, scenario: Scenario, otherwise: Callable[[], response_plan.Plan | None] = lambda: None
     ) -> None:
-        """``session`` is new. ``otherwise`` says what responses say that no step answers; None: the brain's own words."""
+        """``session`` is new. ``otherwise`` plans responses without a step; None leaves the plan to the model."""
         self.session = session
         self.scenario = scenario
         self.otherwise = otherwise
         self.problems: list[str] = []
-        """What could not be done, each with its step."""
+        """Failed steps, one sentence each."""
         self.over = False
         """The connection was ended by a step: nothing follows."""
         session.responder.planned_by_scenario = True
@@ -75,7 +75,7 @@ class ScenarioPlayer:
     # ── In ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def receive_text(self, raw: str) -> None:
-        """Take one text frame of the client."""
+        """Process one text frame of the client."""
         if self.over:
             return
         self._pump()
@@ -91,13 +91,13 @@ class ScenarioPlayer:
         self._pump()
 
     def receive_binary(self, data: bytes) -> None:
-        """Take one binary frame of the client."""
+        """Process one binary frame of the client."""
         if self.scenario.mode == "on top" and not self.over:
             self.session.receive_binary(data)
             self._pump()
 
     def advance(self) -> None:
-        """Let everything happen that is due."""
+        """Run everything that is due."""
         if not self.over:
             self.session.advance()
             self._pump()
@@ -115,7 +115,7 @@ class ScenarioPlayer:
     # ── Out ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def events_to_send(self) -> list[Frame]:
-        """What is due to the client now, in order."""
+        """Return the frames due now, in order."""
         self._pump()
         out, self._out = self._out, []
         return out
@@ -125,18 +125,18 @@ class ScenarioPlayer:
         return self.session.work_to_do()
 
     def next_at(self) -> float | None:
-        """When ``advance`` is to be called next, on the session's clock."""
+        """Return the time of the next ``advance``, on the session's clock."""
         times = [at for at in (self.session.next_at(), self._resume_at) if at is not None]
         return None if self.over else min(times, default=None)
 
     def unreached(self) -> list[str]:
-        """Steps of the scenario that were not reached, with their numbers; one that waits still is the first of them."""
+        """Return the steps not reached, with their numbers; a step still waiting is the first of them."""
         return self._cursor.unreached()
 
     # ── Steps ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _pump(self) -> None:
-        """Let the session say what it has to say, then take steps as far as they go, until nothing moves any more."""
+        """Collect the session's events, then take steps, until neither produces anything more."""
         moving = not self.over
         while moving:
             events = self.session.events_to_send()
@@ -145,7 +145,7 @@ class ScenarioPlayer:
             moving = bool(events) or self._take_steps() or self._give_thoughts()
 
     def _told(self, raw: str) -> bool:
-        """The session says something; steps that waited for just this come behind it. False when they end it all."""
+        """Pass on an event of the session, then the steps that waited for this event. False if a step ended the connection."""
         self._out.append(raw)
         event = json.loads(raw)
         self._known.learn(event)
@@ -156,14 +156,14 @@ class ScenarioPlayer:
         return not self.over
 
     def _take_steps(self) -> bool:
-        """Take what need not wait. Whether there was any, and it goes on."""
+        """Take the steps that need not wait. Returns True if steps were taken and the connection goes on."""
         before = self._cursor.taken
         while not self.over and (step := self._cursor.next) is not None and self._take(step):
             self._cursor.pass_on()
         return before != self._cursor.taken and not self.over
 
     def _take(self, step: Step) -> bool:
-        """Do what a step says; False when it has to wait."""
+        """Take a step; False if the step has to wait."""
         if isinstance(step, Expect | Until):
             return False
         if isinstance(step, Delay):
@@ -178,7 +178,7 @@ class ScenarioPlayer:
         return True
 
     def _frames(self, step: Step) -> Iterator[Frame]:
-        """What a step puts on the wire. Raises Unfilled."""
+        """Yield the frames of a step. Raises Unfilled."""
         if isinstance(step, Emit):
             what = fill(step.what, self._known.value_of)
             if isinstance(what, dict):
@@ -213,7 +213,7 @@ class ScenarioPlayer:
         return True
 
     def _answer(self) -> bool:
-        """Give the response that waits this step and those like it that follow; begin one when none waits."""
+        """Plan the waiting response from this step and the steps of the same kind after it; begin a response if none waits."""
         if not self.session.awaited_plans():
             if self.session.responder.active is not None or self.session.close is not None:
                 return False
@@ -244,7 +244,7 @@ class ScenarioPlayer:
         return response_plan.CallTool(step.name, arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False))
 
     def _give_thoughts(self) -> bool:
-        """Leave responses to the brain that no step is going to answer. Whether there were any."""
+        """Leave waiting responses to the model if no step is going to answer them. Returns True if there were any."""
         thoughts = self.session.awaited_plans()
         if not thoughts or self._cursor.will_answer():
             return False
@@ -261,7 +261,7 @@ def _is(step: Expect | Until, event: dict[str, Any]) -> bool:
 
 
 def _read(raw: str) -> dict[str, Any] | None:
-    """A client's frame; None when it is no event."""
+    """Parse a client's frame; None if it is not an event."""
     try:
         event = read(raw)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Scenarios: what the simulator says and when, as steps."""
+"""Steps of a scenario: the simulator's words and actions, in order."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from realtime.simulator.scenarios.placeholders import check
 from realtime.simulator.session.scripted_failures import ERRORS
 
 Mode = Literal["on top", "only"]
-"""``on top``: what no step takes behaves as ever. ``only``: nothing happens that no step says."""
+"""``on top``: events without a step are processed as usual. ``only``: nothing happens without a step."""
 MOST_TIMES = 100_000
-"""How often a repeat with a number may go round; for more there is ``forever``."""
+"""Limit of a repeat with a number; beyond the limit use ``forever``."""
 JUNK = {
     "truncated": '{"type":"response.output_text.delta","event_id":"event_broken","delta":"Hel',
     "text": "This is not JSON.",
@@ -23,23 +23,23 @@ JUNK = {
     "null": "null",
     "empty": "",
 }
-"""What ``malformed`` sends, by its name."""
+"""The texts sent by ``malformed``, by name."""
 
 
 class ScenarioError(ValueError):
-    """Raised when a scenario cannot be read; ``str()`` names the step and what is wrong with it."""
+    """Raised for an invalid scenario; ``str()`` names the step and the fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """Wait for an event of the client. Others that come meanwhile are none of the scenario's business."""
+    """Wait for an event of the client. All events before it pass by."""
 
     type: str
-    """``*`` takes any."""
+    """``*`` matches any."""
     where: Mapping[str, Any] = field(default_factory=dict)
-    """Fields it must have, by name or path (``item.content.0.text``); ``*`` takes any value that is there."""
+    """Required fields, by name or path (``item.content.0.text``); ``*`` matches any value."""
     normally: bool | None = None
-    """Whether the simulator deals with it as ever, before the next step; None: as the mode has it."""
+    """Process the event as usual before the next step; None: as the mode says."""
 
     def __post_init__(self) -> None:
         _want("a type", self.type, str)
@@ -62,7 +62,7 @@ class Until:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Send an event (an ``event_id`` is added where it has none), or a text or bytes as they stand."""
+    """Send an event (with an ``event_id`` added if missing), a text or bytes."""
 
     what: Mapping[str, Any] | str | bytes
 
@@ -76,7 +76,7 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Answer with these words, voice and all: the response that waits for them, or one that begins for them."""
+    """Answer with these words, spoken or written: the waiting response, or a new one."""
 
     text: str
     phase: Literal["commentary", "final_answer"] = "final_answer"
@@ -94,7 +94,7 @@ class Call:
 
     name: str
     arguments: Mapping[str, Any] | str = field(default_factory=dict)
-    """A text is sent as it stands, JSON or not."""
+    """A text is sent unchanged, JSON or not."""
 
     def __post_init__(self) -> None:
         _want("a function's name", self.name, str)
@@ -105,7 +105,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Let the response fail, after what was said before this step."""
+    """Let the response fail, after the words of earlier steps."""
 
     code: str = "server_error"
     message: str = ""
@@ -116,7 +116,7 @@ class Fail:
 
     @property
     def error(self) -> dict[str, Any]:
-        """As ``status_details`` has it."""
+        """Return the error for ``status_details``."""
         known = ERRORS.get(self.code, {"type": "server_error", "code": self.code, "message": f"Failed with {self.code}."})
         return {**known, "message": self.message or known["message"]}
 
@@ -170,7 +170,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """Send a text that is no event: a name of ``JUNK``."""
+    """Send a text that is not an event: a name of ``JUNK``."""
 
     kind: str = "truncated"
 
@@ -181,7 +181,7 @@ class Malformed:
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """Send a binary frame, which the API never does."""
+    """Send a binary frame, unlike the API."""
 
     data: bytes = bytes(range(16))
 
@@ -194,7 +194,7 @@ class Hang:
     """Stop reading and sending; pings are not answered either."""
 
     seconds: float | None = None
-    """After this it goes on; None: never."""
+    """Time until the connection continues; None: never."""
 
     def __post_init__(self) -> None:
         if self.seconds is not None:
@@ -203,7 +203,7 @@ class Hang:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """Take steps again and again."""
+    """Repeat steps."""
 
     steps: tuple[Step, ...]
     times: int | None = None
@@ -222,17 +222,17 @@ Step = Expect | Until | Emit | Say | Call | Fail | Error | Delay | Drop | Close 
 
 
 Placed = tuple[str, Step]
-"""A step and its number in the scenario, 3.2 being the second within the third."""
+"""A step and its number in the scenario (3.2: the second within the third)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Steps, taken one after the other in every session."""
+    """Steps, taken in order in every session."""
 
     steps: tuple[Step, ...] = ()
     mode: Mode = "on top"
     sessions: int | None = None
-    """How many sessions it is for, the first ones; None: all of them."""
+    """Number of sessions that follow the scenario, the first ones; None: all."""
     name: str = "scenario"
 
     def __post_init__(self) -> None:
@@ -251,7 +251,7 @@ def describe(step: Step) -> str:
 
 
 def walk(steps: Sequence[Step], above: str = "") -> Iterator[Placed]:
-    """Steps in the order in which they are taken, what is repeated as often as it is."""
+    """Yield the steps in the order of execution, repeats included."""
     for number, step in enumerate(steps, 1):
         if not isinstance(step, Repeat):
             yield f"{above}{number}", step
@@ -261,7 +261,7 @@ def walk(steps: Sequence[Step], above: str = "") -> Iterator[Placed]:
 
 
 def numbered(steps: Sequence[Step], above: str = "") -> Iterator[Placed]:
-    """Every step once, with its number."""
+    """Yield every step once, with its number."""
     for number, step in enumerate(steps, 1):
         if isinstance(step, Repeat):
             yield from numbered(step.steps, f"{above}{number}.")

@@ -1,4 +1,4 @@
-"""One client's connection to the simulator: frames in, frames out, each when its time has come."""
+"""A client's connection to the simulator: relays frames both ways, each at its time."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from realtime.simulator.shared.options import SimulatorOptions
 log = logging.getLogger(__name__)
 
 LONG_FRAME = 64 * 1024
-"""Characters from which on a frame is taken in a thread: one second of sound takes 6 ms to listen to, and the largest
-frame as long as all other sessions would notice."""
+"""Characters above which a frame is processed in a thread: one second of audio takes 6 ms, and the largest frame would delay
+all other sessions."""
 UNSENT_LIMIT = 4 * 1024 * 1024
-"""Characters that may wait for a client that does not read; nothing more is taken from it before it does."""
+"""Characters that may wait for a slow client; above the limit no more frames are read from the client."""
 
 
 class ServerServices(Protocol):
@@ -46,7 +46,7 @@ class ServerServices(Protocol):
 
     @property
     def frozen(self) -> set[asyncio.Transport]:
-        """Connections that a step or a fault keeps from reading."""
+        """Connections kept from reading by a step or a fault."""
 
     @property
     def complaints(self) -> deque[str]:
@@ -59,7 +59,7 @@ class ServerServices(Protocol):
         """Report one frame to the tap: direction ``sent`` (by the client) or ``received``, and its text."""
 
     async def receive_in_thread(self, session: SimulatedSession | ScenarioPlayer, raw: str) -> None:
-        """Give a session a frame in a thread; nobody else may touch the session meanwhile."""
+        """Process a frame in a thread; nothing else may use the session meanwhile."""
 
     async def run_job(self, work: Work) -> Any:
         """Return the result of a piece of work, done in a thread. Raises OSError, RuntimeError or ValueError."""
@@ -77,13 +77,13 @@ class SimulatorConnection:
             accepted.model, self.outgoing.options(server.options), time.monotonic, server.now, accepted.kind, accepted.settings
         )
         self.front = server.with_scenario(self.session, self.outgoing)
-        """The session, or the scenario in front of it: what is fed and drained."""
+        """The session, or the scenario player in front of it."""
         self.translator = BetaClient(self.session.conversation_id) if accepted.beta else Translator()
         self.changed = asyncio.Event()
         self.changed.set()
         self.sent = asyncio.Event()
         self.turn = asyncio.Lock()
-        """Held by whoever works with the session, which may be a thread."""
+        """Held during any use of the session, in threads too."""
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -117,7 +117,7 @@ class SimulatorConnection:
                     log.warning("scenario %s: %s", self.front.scenario.name, complaint)
 
     async def _receive(self, raw: str) -> None:
-        """Give the session a frame; in a thread where that takes long: much sound, or the first that is listened to."""
+        """Process a frame; in a thread if that takes long: much audio, or the first audio."""
         listener = self.session.input_audio.buffer.listener
         unready = listener is not None and listener.detector is None and '"input_audio_buffer.append"' in raw[:200]
         if (instead := self.outgoing.intercept(raw)) is not None:
@@ -131,7 +131,7 @@ class SimulatorConnection:
                 self.front.receive_text(raw)
 
     async def _send(self) -> None:
-        """Send what the session has to say, when it has to be said."""
+        """Send the session's frames at their times."""
         try:
             await self._send_all()
         except ConnectionClosed:
@@ -173,7 +173,7 @@ class SimulatorConnection:
                     await self.changed.wait()
 
     async def _put(self, frame: Frame) -> bool:
-        """Put one frame on the wire. Whether more may follow."""
+        """Put one frame on the wire. Returns True if more may follow."""
         if isinstance(frame, Abort):
             self.connection.transport.abort()
         elif isinstance(frame, Shut):
@@ -191,7 +191,7 @@ class SimulatorConnection:
         return not isinstance(frame, Abort | Shut)
 
     async def _freeze(self, seconds: float | None) -> None:
-        """Neither read nor write for so long; None: until somebody gives up."""
+        """Neither read nor write for this time; None: until either side gives up."""
         transport = self.connection.transport
         self.connection.ping_timeout = None  # else the server itself would be the one that gives up
         self.server.frozen.add(transport)

@@ -1,4 +1,4 @@
-"""Who is let in: the API's way of refusing (accept, one error, close) and, by model name, plain HTTP refusals."""
+"""Handshakes: acceptance, the API's refusal (accept, one error, close) and, by model name, HTTP refusals."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from realtime.simulator.validation.api_errors import Refusal, invalid_value
 from realtime.simulator.validation.session_config import TRANSCRIPTION_MODELS
 
 PATHS = ("/v1/realtime", "/realtime")
-"""Where WebSockets open; what is posted goes to addresses below them."""
+"""Paths of the WebSocket; POST addresses lie below them."""
 KNOWN = ("gpt-realtime", "gpt-4o-realtime", "gpt-4o-mini-realtime")
-"""What a usable model's name begins with."""
+"""Prefixes of usable models."""
 SILENT = ("gpt-realtime-whisper", "gpt-realtime-translate")
-"""Models of that name that cannot hold a conversation."""
+"""Models with such a prefix that cannot hold a conversation."""
 DROP = "gpt-drop"
-"""A model whose connection breaks off without a word after the first response.created: for tests of lost connections."""
+"""A model whose connection breaks off after the first response.created: for tests of lost connections."""
 HTTP_REFUSALS: dict[int, tuple[str, str]] = {
     401: ("invalid_api_key", "Incorrect API key provided."),
     403: ("access_denied", "You are not allowed to use this model."),
@@ -30,7 +30,7 @@ HTTP_REFUSALS: dict[int, tuple[str, str]] = {
     500: ("server_error", "The server had an error while processing your request."),
     503: ("server_overloaded", "The server is overloaded. Please try again later."),
 }
-"""``model=gpt-http-401`` and so on are refused with HTTP, as gateways and other providers do."""
+"""HTTP refusals for ``model=gpt-http-401`` and so on, in the manner of gateways and some providers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Accepted:
     beta: bool = False
     """The client speaks the beta."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """What the session begins with, as its ephemeral key was minted."""
+    """The session's initial settings, from its ephemeral key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Refused:
 def check_handshake(
     path: str, query: Mapping[str, str], headers: Mapping[str, str], options: SimulatorOptions, keys: EphemeralKeys | None = None
 ) -> Accepted | AcceptedThenClosed | Refused:
-    """Judge a handshake. ``headers`` have lower-case names; ``keys`` are the ephemeral ones that may be good."""
+    """Decide about a handshake. ``headers`` have lower-case names; ``keys`` are the ephemeral keys minted here."""
     if posted(path, options):
         return Refused(405, _body(f"Method not allowed (GET {path})", None))
     if path not in PATHS:
@@ -113,20 +113,20 @@ def check_handshake(
 
 
 def refused_by_http(status: int) -> Refused:
-    """A refusal with an HTTP status and the body that goes with it."""
+    """Return a refusal with an HTTP status and the body that belongs to it."""
     code, message = HTTP_REFUSALS.get(status, ("error", f"HTTP {status} as asked."))
     return Refused(status, _body(message, code))
 
 
 def posted(path: str, options: SimulatorOptions) -> str:
-    """What is posted to a path: ``client_secrets``, the beta's ``sessions`` or ``transcription_sessions``; empty: nothing."""
+    """Return the resource of a POST path: ``client_secrets``, the beta's ``sessions`` or ``transcription_sessions``; empty for none."""
     root, _, name = path.rpartition("/")
     known = ("client_secrets", "sessions", "transcription_sessions") if options.allow_beta else ("client_secrets",)
     return name if root in PATHS and name in known else ""
 
 
 def refused_key(key: str, options: SimulatorOptions, keys: EphemeralKeys | None) -> Refusal | None:
-    """Why a key is not let in; None when it is. Ephemeral keys must be known and not expired, whatever else is required."""
+    """Return the error for a refused key, or None. Ephemeral keys must be known and unexpired, even if no key is required."""
     if is_ephemeral(key):
         good = keys is not None and keys.find(key) is not None
     else:

@@ -1,4 +1,4 @@
-"""Plain HTTP on the WebSocket's port: websockets reads only handshakes, so the rest is read here, with h11."""
+"""Plain HTTP on the WebSocket's port: websockets reads only handshakes, so h11 reads the rest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from websockets.streams import StreamReader
 LARGEST_BODY = 1024 * 1024
 """Bytes of a request's body."""
 LARGEST_HEAD = 16 * 1024
-"""Bytes of a request's line and headers; h11 allows as many."""
+"""Bytes of a request's line and headers, the same as h11's limit."""
 _GET = b"GET "
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 
@@ -38,7 +38,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What is sent back: JSON."""
+    """A JSON response."""
 
     status: int
     body: dict[str, Any]
@@ -52,7 +52,7 @@ def failure(status: int, message: str, code: str | None = None, param: str | Non
 
 
 class HttpExchange:
-    """One request and its answer, without I/O: feed it what comes, send what it returns, and hang up when it is ``over``."""
+    """One request and its response, without I/O: feed received bytes, send the result, and close the connection when ``over``."""
 
     def __init__(self, answer: Callable[[HttpRequest], HttpResponse]) -> None:
         self.answer = answer
@@ -63,11 +63,11 @@ class HttpExchange:
 
     @property
     def heard_all(self) -> bool:
-        """The client has said all it wanted to; while it talks, hanging up would cost it the answer."""
+        """True once the client has sent its request completely; closing earlier could cost the client the response."""
         return self._connection.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
 
     def receive(self, data: bytes) -> bytes:
-        """Take bytes of the client, none at its end. Returns bytes for it; whatever comes, nothing raises."""
+        """Process bytes of the client, empty at the end of its stream. Returns bytes to send; never raises."""
         if self.over:
             return b""
         try:
@@ -117,14 +117,14 @@ def _asked(request: h11.Request, body: bytes) -> HttpRequest:
 
 
 def undecided(first: bytes) -> bool:
-    """Whether more must come before it can be told what these first bytes of a client are."""
+    """Return True if the first bytes of a client do not yet tell a handshake from plain HTTP."""
     if not _GET.startswith(first[: len(_GET)]):
         return False
     return len(first) <= LARGEST_HEAD and _END_OF_HEAD.search(first) is None
 
 
 def opens_websocket(first: bytes) -> bool:
-    """Whether websockets can read these first bytes of a client as a handshake; it need not be a good one."""
+    """Return True if websockets can parse these first bytes of a client as a handshake, valid or not."""
     reader = StreamReader()
     reader.feed_data(first)
     try:
@@ -140,9 +140,9 @@ def opens_websocket(first: bytes) -> bool:
 
 
 class HttpFallbackConnection(ServerConnection):
-    """A connection of a WebSocket server that answers what is no WebSocket's handshake by itself, and hangs up.
+    """A connection of a WebSocket server that answers plain HTTP requests and closes.
 
-    How long a client may take is the server's ``open_timeout``, as for a handshake.
+    The server's ``open_timeout`` limits the client's time, as for a handshake.
     """
 
     answer: Callable[[HttpRequest], HttpResponse]
@@ -155,7 +155,7 @@ class HttpFallbackConnection(ServerConnection):
         self._first = b""
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the client: the first of them say whose they are."""
+        """Process bytes of the client: the first bytes decide between handshake and plain HTTP."""
         if not self.opens and self.exchange is None:
             data = self._first = self._first + data
             if undecided(data):
@@ -184,7 +184,7 @@ class HttpFallbackConnection(ServerConnection):
             super().eof_received()
 
     async def handshake(self, *arguments: Any, **named: Any) -> None:
-        """The WebSocket's handshake; after plain HTTP there is none, and websockets drops what is not open."""
+        """Run the WebSocket handshake; after plain HTTP there is none, and websockets drops the connection."""
         await asyncio.wait([self.request_rcvd, self.connection_lost_waiter], return_when=asyncio.FIRST_COMPLETED)
         if self.exchange is None:
             try:
@@ -195,5 +195,5 @@ class HttpFallbackConnection(ServerConnection):
 
 
 def http_fallback(answer: Callable[[HttpRequest], HttpResponse]) -> type[HttpFallbackConnection]:
-    """The class of a server's connections, whose plain requests are answered like this."""
+    """Return a connection class for a server, with ``answer`` for plain HTTP requests."""
     return type("Door", (HttpFallbackConnection,), {"answer": staticmethod(answer)})

@@ -1,4 +1,4 @@
-"""Ephemeral keys: minted with a session's settings, good for as many sessions as begin before they expire."""
+"""Ephemeral keys: minted with a session's settings, valid for any number of sessions until they expire."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST = 1_000
-"""Keys that are kept; when there are more, the oldest goes."""
+"""Keys kept; above the limit the oldest is dropped."""
 _FORM = re.compile(r"ek_[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class EphemeralKey:
-    """One key."""
+    """An ephemeral key."""
 
     value: str
     expires_at: int
     """Unix seconds."""
     model: str = ""
-    """What its sessions speak with; empty: whatever their client asks for."""
+    """The model of its sessions; empty: the client chooses."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """What its sessions begin with, in the form of a ``session.update``; empty: the API's own defaults."""
+    """Initial settings of its sessions, in the form of a ``session.update``; empty: the API's defaults."""
 
 
 class EphemeralKeys:
@@ -35,7 +35,7 @@ class EphemeralKeys:
         self._keys: dict[str, EphemeralKey] = {}
 
     def mint(self, seconds: int, model: str = "", settings: dict[str, Any] | None = None) -> EphemeralKey:
-        """A new key that is good for so many seconds: ``ek_``, eight digits of time, 24 of chance (seen in recorded traffic)."""
+        """Mint a key valid for ``seconds``: ``ek_``, eight digits of time, 24 random (seen in recorded traffic)."""
         at = int(self.now())
         key = EphemeralKey(f"ek_{at:08x}{secrets.token_hex(12)}", at + seconds, model, settings or {})
         self._keys = {value: kept for value, kept in self._keys.items() if kept.expires_at > at}
@@ -45,11 +45,11 @@ class EphemeralKeys:
         return key
 
     def find(self, value: str) -> EphemeralKey | None:
-        """A key that is good now."""
+        """Return a valid key, or None."""
         key = self._keys.get(value)
         return key if key is not None and self.now() < key.expires_at else None
 
 
 def is_ephemeral(value: str) -> bool:
-    """Whether a key has the form of those minted here."""
+    """Return True for a key in the form of those minted here."""
     return _FORM.fullmatch(value) is not None

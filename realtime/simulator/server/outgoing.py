@@ -1,4 +1,4 @@
-"""Line: the way from a session to its client, on which faults happen; without I/O, and the same for a seed."""
+"""Outgoing queue: carries frames from a session to its client and applies the faults; without I/O, deterministic for a seed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from realtime.simulator.shared.options import SimulatorOptions
 
 
 class OutgoingQueue:
-    """One connection's way: put frames in with ``send``, take them out with ``due`` when ``next_at`` has come.
+    """The outgoing frames of one connection: put frames in with ``send``, take them out with ``due`` at ``next_at``.
 
-    ``hear`` judges what the client sends. Without faults everything passes at once.
+    ``intercept`` filters the client's frames. Without faults all frames pass at once.
     """
 
     def __init__(self, faults: Sequence[str], seed: int = 0) -> None:
@@ -33,28 +33,28 @@ class OutgoingQueue:
 
     @property
     def pongs(self) -> bool:
-        """Whether pings of the client are answered."""
+        """False if pings of the client stay unanswered."""
         return all(fault.pongs for fault in self.faults)
 
     def options(self, options: SimulatorOptions) -> SimulatorOptions:
-        """A session's options, as the faults have them."""
+        """Return a session's options, changed by the faults."""
         for fault in self.faults:
             options = fault.options(options)
         return options
 
     def plan(self) -> response_plan.Plan | None:
-        """What the next response says; None: whatever it likes."""
+        """Return a plan for the next response; None leaves the plan to the session."""
         return next((plan for fault in self.faults if (plan := fault.plan()) is not None), None)
 
     def intercept(self, raw: str) -> list[str] | None:
-        """A frame of the client: None lets it through, else the session never hears of it, and this is sent instead."""
+        """Return events to send in place of an answer to a client's frame; None lets the frame through to the session."""
         for fault in self.faults:
             if (instead := fault.intercept(raw)) is not None:
                 return [json.dumps(event, separators=(",", ":")) for event in instead]
         return None
 
     def send(self, frame: Frame, now: float) -> None:
-        """Put one frame in, at this time on the session's clock."""
+        """Add a frame, at this time on the session's clock."""
         passing = [(now, frame)]
         for fault in self.faults:
             passing = [out for at, inner in passing for out in fault.send(inner, _type(inner), at)]
@@ -62,18 +62,18 @@ class OutgoingQueue:
             heapq.heappush(self._waiting, (at, next(self._count), inner))
 
     def due(self, now: float) -> list[Frame]:
-        """Take out what has arrived, in order."""
+        """Remove and return the frames that have arrived, in order."""
         arrived: list[Frame] = []
         while self._waiting and self._waiting[0][0] <= now:
             arrived.append(heapq.heappop(self._waiting)[2])
         return arrived
 
     def next_at(self) -> float | None:
-        """When the next frame arrives."""
+        """Return the arrival time of the next frame."""
         return self._waiting[0][0] if self._waiting else None
 
     def drain_notes(self) -> list[str]:
-        """What the faults have done since the last time, one sentence each: ``lost_delta: response.output_text.delta is lost``."""
+        """Return and forget the effects of the faults, one sentence each: ``lost_delta: response.output_text.delta is lost``."""
         notes: list[Any] = []
         for fault in self.faults:
             notes += fault.notes

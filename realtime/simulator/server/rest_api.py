@@ -1,4 +1,4 @@
-"""The API's addresses beside the WebSocket: ephemeral keys, and the beta's sessions; what is answered, without I/O."""
+"""The API's REST addresses: ephemeral keys, and the beta's sessions; without I/O."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from realtime.simulator.validation.json_reader import read
 from realtime.simulator.validation.session_config import SessionConfig
 
 SHORTEST, LONGEST = 10, 7200
-"""Seconds a key may be good for."""
+"""Limits of a key's lifetime in seconds."""
 USUAL = 600
-"""Seconds a key is good for when nobody says."""
+"""Default lifetime of a key in seconds."""
 USUAL_OF_THE_BETA = 60
-"""Seconds the beta's keys were good for."""
+"""Default lifetime of the beta's keys in seconds."""
 GONE = {"realtime": ("client_secret", "temperature"), "transcription": ("client_secret", "modalities")}
-"""What is posted for a beta's session, by its kind, and GA has no place for; ``modalities`` meant nothing without a model."""
+"""Fields of the beta's session that GA does not have, by kind; ``modalities`` had no meaning without a model."""
 OF_TRANSCRIPTION = ("include", "input_audio_format", "input_audio_noise_reduction", "input_audio_transcription", "turn_detection")
-"""What the beta's transcription sessions have beside it."""
+"""Fields of the beta's transcription sessions."""
 MODEL = "gpt-realtime"
-"""What a session is described with when its key names no model. The API's own choice is not documented."""
+"""The model in the description of a session whose key names none. The API's own choice is not documented."""
 
 
 class RestApi:
-    """Answers requests for one simulator."""
+    """Answers the REST requests of one simulator."""
 
     def __init__(self, options: SimulatorOptions, keys: EphemeralKeys) -> None:
         self.options = options
@@ -48,7 +48,7 @@ class RestApi:
         self.ids = Ids(random.Random(options.seed), keys.now)  # noqa: S311  (ids of a simulator are no secret)
 
     def answer(self, asked: HttpRequest) -> HttpResponse:
-        """What a request is answered. Whatever it holds, nothing raises."""
+        """Return the response to a request. Never raises."""
         answer = self._answer(asked)
         common = {"openai-version": "2020-10-01", "x-request-id": f"req_{secrets.token_hex(16)}"}
         return HttpResponse(answer.status, answer.body, {**common, **answer.headers})
@@ -111,7 +111,7 @@ class RestApi:
         return {**flat, "client_secret": {"value": key.value, "expires_at": key.expires_at}}
 
     def _mint(self, seconds: int, settings: Any) -> tuple[EphemeralKey, dict[str, Any]]:
-        """A key, and the session as it will begin. Raises Refusal for settings the API would refuse."""
+        """Mint a key and describe its session. Raises Refusal for settings that the API would refuse."""
         given = settings if isinstance(settings, dict) else {}
         kind = "transcription" if given.get("type") == "transcription" else "realtime"
         model = given.get("model") if kind == "realtime" else None
@@ -125,7 +125,7 @@ class RestApi:
 
 
 def _no_websocket(path: str, headers: Mapping[str, str]) -> HttpResponse:
-    """What is said to a GET where WebSockets open."""
+    """Return the error for a GET on a WebSocket address."""
     if "websocket" in headers.get("upgrade", "").lower():
         return failure(400, f"This handshake cannot be read (GET {path}): it is too long, has a body, or its key is no base64.")
     message = f"A WebSocket opens here (GET {path}): use a WebSocket client."
@@ -133,7 +133,7 @@ def _no_websocket(path: str, headers: Mapping[str, str]) -> HttpResponse:
 
 
 def _body(given: bytes) -> dict[str, Any]:
-    """A request's body; none at all stands for an empty one."""
+    """Return a request's JSON body; a missing body is an empty object."""
     if not given.strip():
         return {}
     try:
@@ -174,7 +174,7 @@ def _beta_lifetime(secret: Any) -> int:
 
 
 def _of_the_beta(refusal: Refusal) -> Refusal:
-    """A refusal of GA settings in the words of who gave them flat, without a session around them."""
+    """Rewrite a refusal of GA settings for a client that sent them flat, without a session around them."""
     if refusal.param is None:
         return refusal
     param = renamed_path(refusal.param.removeprefix("session."), to="beta")

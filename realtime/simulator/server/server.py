@@ -1,4 +1,4 @@
-"""The simulator as a WebSocket server on loopback: who is let in, and what all sessions share."""
+"""The simulator as a WebSocket server on loopback, with the threads and keys shared by all sessions."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ log = logging.getLogger(__name__)
 MESSAGE_LIMIT = 32 * 1024 * 1024
 """Bytes of one frame."""
 OPEN_SECONDS = 10.0
-"""Seconds a client has for its handshake, or for a whole request that is none."""
+"""Seconds for a client's handshake, or for a whole plain HTTP request."""
 WORKERS = 2
-"""Threads that speak, and as many that hear; shared by all sessions. Nobody's answer waits for others to be heard."""
+"""Threads for speech synthesis, and as many for speech recognition, shared by all sessions: no answer waits for recognition."""
 COMPLAINTS = 1000
-"""What did not go as a scenario has it, the last of it."""
+"""Deviations from the scenario that are kept, the latest."""
 
 
 class SimulatorServer:
@@ -59,19 +59,19 @@ class SimulatorServer:
         self, host: str = "127.0.0.1", port: int = 8765, options: SimulatorOptions | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
-        """``port`` 0 takes a free one; ``now`` gives unix seconds. Raises FaultError, and TypeError if
-        ``options.scenario`` is no Scenario."""
+        """``port`` 0 takes a free port; ``now`` returns unix seconds. Raises FaultError, and TypeError if ``options.scenario``
+        is not a Scenario."""
         self.host = host
         self.port = port
         self.options = options or SimulatorOptions()
         self.wire: Callable[[str, str], None] | None = None
-        """Told of every frame as it travels: direction ``sent`` (by the client) or ``received``, and its text."""
+        """Called with every frame: direction ``sent`` (by the client) or ``received``, and its text."""
         self.now = now
         self.keys = EphemeralKeys(now)
         self.complaints: deque[str] = deque(maxlen=COMPLAINTS)
-        """What did not go as a scenario has it: steps not reached when a session was over, placeholders without a meaning."""
+        """Deviations from the scenario: steps not reached by the end of a session, placeholders without a value."""
         self.frozen: set[asyncio.Transport] = set()
-        """Connections that a step or a fault keeps from reading."""
+        """Connections kept from reading by a step or a fault."""
         self._let_in = 0
         self._begun = 0
         OutgoingQueue(self.options.faults)
@@ -85,12 +85,12 @@ class SimulatorServer:
 
     @property
     def url(self) -> str:
-        """Where it answers, without the model."""
+        """Address of the WebSocket, without the model."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"ws://{host}:{self.port}/v1/realtime"
 
     async def start(self) -> None:
-        """Begin to listen. Raises OSError when the port is taken."""
+        """Start listening. Raises OSError if the port is taken."""
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="simulator voice")
         self._ears = ThreadPoolExecutor(WORKERS, thread_name_prefix="simulator ears")
         self._server = await serve(
@@ -163,7 +163,7 @@ class SimulatorServer:
             log.debug("a client that was turned away left first")
 
     def with_scenario(self, session: SimulatedSession, outgoing: OutgoingQueue) -> SimulatedSession | ScenarioPlayer:
-        """A new session, with whoever has a say in it."""
+        """Put a scenario player in front of a new session, if there is a scenario or a fault."""
         self._begun += 1
         scenario = self._scenario
         if scenario is not None and scenario.sessions is not None and self._begun > scenario.sessions:
@@ -173,12 +173,12 @@ class SimulatorServer:
         return ScenarioPlayer(session, scenario or Scenario(), outgoing.plan)
 
     def report_frame(self, direction: str, raw: str) -> None:
-        """Tell the tap of one frame."""
+        """Report one frame to the tap."""
         if self.wire is not None:
             self.wire(direction, raw)
 
     async def receive_in_thread(self, session: SimulatedSession | ScenarioPlayer, raw: str) -> None:
-        """Let a session take a frame in a thread; nobody else may touch it meanwhile."""
+        """Process a frame in a thread; nothing else may use the session meanwhile."""
         await asyncio.get_running_loop().run_in_executor(self._ears, session.receive_text, raw)
 
     async def run_job(self, work: Work) -> Any:
@@ -192,14 +192,14 @@ class SimulatorServer:
 
 
 def _response(status: int, body: dict[str, Any], headers: Mapping[str, str]) -> Response:
-    """What is answered to a handshake that fails."""
+    """Return the HTTP response to a failed handshake."""
     told = json.dumps(body).encode()
     all_headers = {"Content-Type": "application/json", "Content-Length": str(len(told)), "Connection": "close", **headers}
     return Response(status, HTTPStatus(status).phrase, Headers(all_headers), told)
 
 
 def _told_as_the_api_does(connection: ServerConnection, request: Request, response: Response) -> Response | None:
-    """What websockets has to say against a handshake, in the API's shape."""
+    """Convert a failed handshake of websockets into the API's error shape; None leaves the response unchanged."""
     if response.status_code < HTTPStatus.BAD_REQUEST or response.headers.get("Content-Type") == "application/json":
         return None
     said = failure(response.status_code, bytes(response.body).decode().partition("\n")[0])
@@ -208,5 +208,5 @@ def _told_as_the_api_does(connection: ServerConnection, request: Request, respon
 
 
 def _subprotocol(connection: ServerConnection, offered: Any) -> Any:
-    """``realtime`` when it is offered; the one that bears the key is never selected."""
+    """Select ``realtime`` if offered; the subprotocol with the key is never selected."""
     return "realtime" if "realtime" in offered else None

@@ -1,7 +1,7 @@
-"""MCP: tools of servers that the API itself calls; here a few scripted servers, known by their address.
+"""MCP tools, called by the API: scripted servers, known by their address.
 
-``simulator://dice`` rolls dice (``roll``) and knows their chances (``odds``, which only reads); ``simulator://faulty``
-has a tool for each way in which a call fails. The tools of any other server cannot be listed.
+``simulator://dice`` rolls dice (``roll``) and computes their range (``odds``, read-only); ``simulator://faulty`` has a tool for
+each kind of failure. The tools of all other servers cannot be listed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ServerTool:
     read_only: bool = False
 
     def listed(self) -> dict[str, Any]:
-        """As ``mcp_list_tools`` tells of it."""
+        """Return the tool as listed by ``mcp_list_tools``."""
         schema = {"type": "object", "properties": self.properties, "required": list(self.properties)}
         hints = {"annotations": {"readOnlyHint": True}} if self.read_only else {}
         return {"name": self.name, "description": self.description, "input_schema": schema, **hints}
@@ -100,20 +100,20 @@ SERVERS: dict[str, tuple[ServerTool, ...]] = {
 
 
 Listed = dict[str, tuple[ServerTool, ...]]
-"""Tools of servers that have listed them, by the offer."""
+"""Listed tools of the servers, by the server's entry in ``tools``."""
 
 
 class McpCalls:
-    """The servers of one session."""
+    """The MCP servers of one session."""
 
     def __init__(self, context: SessionContext) -> None:
         self.context = context
         self.listed: Listed = {}
-        """Tools that may be used."""
+        """Tools available for calls."""
         self._offered: set[str] = set()
 
     def offer(self, tools: list[dict[str, Any]]) -> None:
-        """Tools have been put in force: list those of servers that are new, and forget those that are gone."""
+        """List the tools of new servers and forget servers that are no longer in the settings."""
         in_force = {_key(tool) for tool in tools if tool.get("type") == "mcp"}
         self._offered &= in_force
         self.listed = {key: found for key, found in self.listed.items() if key in in_force}
@@ -148,9 +148,9 @@ class McpCalls:
     # ── What the model does with them ──────────────────────────────────────────────────────────────────────────────
 
     def plan(self, input_: list[StoredItem], settings: dict[str, Any], listed: Listed) -> response_plan.Plan | None:
-        """What a response says or calls because of these servers; None: nothing, they are not concerned.
+        """Return the steps of a response that concerns an MCP server, else None.
 
-        ``listed`` are the tools as the response found them when it was created; what is listed later it does not use.
+        ``listed`` are the tools at the creation of the response; it does not use tools listed later.
         """
         items = [stored.item for stored in input_]
         last = items[-1] if items else {}
@@ -213,7 +213,7 @@ def _call(offer: dict[str, Any], tool: ServerTool, question: str) -> response_pl
 
 
 def _needs_approval(tool: ServerTool, wanted: Any) -> bool:
-    """``require_approval`` as the API reads it: always, unless the session says otherwise."""
+    """Return True if a call needs approval. By ``require_approval``, the default is always."""
     if isinstance(wanted, dict):
         if wanted.get("never") and _matches(tool, wanted["never"]):
             return False
@@ -223,7 +223,7 @@ def _needs_approval(tool: ServerTool, wanted: Any) -> bool:
 
 
 def _matches(tool: ServerTool, wanted: Any) -> bool:
-    """Whether a tool is among those of a list of names or of a filter."""
+    """Return True if a list of names or a filter includes the tool."""
     if isinstance(wanted, list):
         return tool.name in wanted
     names, read_only = wanted.get("tool_names"), wanted.get("read_only")

@@ -1,4 +1,4 @@
-"""Playback, where sound travels beside the events (WebRTC, SIP): the server plays it and tells when."""
+"""The output audio buffer, for transports with audio beside the events (WebRTC, SIP): plays audio and reports its progress."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from realtime.simulator.conversation.jobs import Script
 from realtime.simulator.conversation.session_context import SessionContext
 
 CLEARING = 0.05
-"""Seconds until a buffer that was cleared is silent; the rest of the response's events come first, as recorded."""
+"""Seconds from clearing a buffer to silence; the rest of the response's events come first, as recorded."""
 HEX = "0123456789abcdef"
 
 
 @dataclass(slots=True)
 class _Played:
-    """What is being played."""
+    """Audio in progress."""
 
     response_id: str
     item_id: str
@@ -25,7 +25,7 @@ class _Played:
 
 
 class OutputAudioBuffer:
-    """One session's output audio buffer."""
+    """The output audio buffer of one session."""
 
     def __init__(self, context: SessionContext, clock: Callable[[], float]) -> None:
         """``clock`` is monotonic, in seconds."""
@@ -34,7 +34,7 @@ class OutputAudioBuffer:
         self._now: _Played | None = None
 
     def play(self, response_id: str, item_id: str, pcm: bytes) -> None:
-        """Sound of an answer, PCM16 24 kHz, to be played after what is there already."""
+        """Play an answer's audio, PCM16 24 kHz, after the audio already in the buffer."""
         if self._now is None or self._now.response_id != response_id:
             self._now = _Played(response_id, item_id, self.clock())
             self._tell("started", response_id)
@@ -43,12 +43,12 @@ class OutputAudioBuffer:
         self._now.ms += duration_ms(pcm)
 
     def ended(self, response_id: str) -> None:
-        """A response has ended; when its sound has been played, that is told."""
+        """Report the end of a response's audio once it has been played."""
         if self._now is not None and self._now.response_id == response_id:
             self.context.schedule(self._drain(self._now))
 
     def clear(self) -> None:
-        """Stop playing: ``output_audio_buffer.clear``, or somebody speaks. The item keeps what was heard."""
+        """Stop playing, for ``output_audio_buffer.clear`` or the user's speech. The item keeps the part that was played."""
         if self._now is not None:
             played, self._now = self._now, None
             heard = min(played.ms, (self.clock() - played.began) * 1000)

@@ -1,4 +1,4 @@
-"""Outputs: the items that a response makes, as the wire tells of them from their beginning to their end."""
+"""Output items: the items made by a response, with their events from beginning to end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from realtime.simulator.session.output_audio_buffer import OutputAudioBuffer
 
 @dataclass(slots=True)
 class OutputItem:
-    """One output item while it is being made."""
+    """An output item in progress."""
 
     item: dict[str, Any]
     index: int
@@ -27,13 +27,13 @@ class OutputItem:
     said: str = ""
     """Transcript, text or arguments sent so far."""
     pcm: bytearray = field(default_factory=bytearray)
-    """Sound sent so far."""
+    """PCM16 24 kHz sent so far."""
     stored: StoredItem | None = None
-    """Its form in the conversation; None out of band."""
+    """The item in the conversation; None out of band."""
 
 
 class OutputItems:
-    """One response's items."""
+    """The items of one response."""
 
     def __init__(
         self, context: SessionContext, output_audio_buffer: OutputAudioBuffer | None, response_id: str, format_: str, apart: bool
@@ -46,7 +46,7 @@ class OutputItems:
         self.format = format_
         self.apart = apart
         self.calls: list[OutputItem] = []
-        """Calls of MCP servers that are to be made now that the response has ended."""
+        """Calls of MCP servers to be made after the response."""
         self.deltas = 0
         """Of sound, in all items."""
         self._made: list[OutputItem] = []
@@ -58,7 +58,7 @@ class OutputItems:
         return len(self._made)
 
     def open(self, item: dict[str, Any], part: str = "") -> OutputItem:
-        """An item begins; ``part`` is ``audio`` or ``text``, if it has content."""
+        """Begin an item; ``part`` is ``audio`` or ``text``, empty for items without content."""
         output = OutputItem({"id": self.context.ids.make("item"), **item}, len(self), part)
         self._made.append(output)
         self.context.emit("response.output_item.added", response_id=self.response_id, output_index=output.index, item=output.item)
@@ -72,7 +72,7 @@ class OutputItems:
         return output
 
     def write(self, output: OutputItem, token: str) -> None:
-        """A little more of what a message says, written or spoken."""
+        """Send the next token of a message, written or spoken."""
         type_ = "response.output_audio_transcript.delta" if output.part == "audio" else "response.output_text.delta"
         self._emit_for(output, type_, content_index=0, delta=token, obfuscation=self.context.ids.padding(token))
         output.said += token
@@ -85,7 +85,7 @@ class OutputItems:
         output.said += token
 
     def sound(self, output: OutputItem, pcm: bytes) -> None:
-        """A little more of its sound, PCM16 24 kHz."""
+        """Send the next audio of a message, PCM16 24 kHz."""
         if self.output_audio_buffer is None:
             sound = from_pcm24(pcm, self.format)
             delta = base64.b64encode(sound).decode()
@@ -126,8 +126,8 @@ class OutputItems:
         self.context.emit("response.output_item.done", response_id=self.response_id, output_index=output.index, item=item)
 
     def _close_of_server(self, output: OutputItem, status: str) -> None:
-        """Items of MCP servers have no status. A call that was made ends in the conversation when the server has
-        answered, after the response; one that was cut is never made."""
+        """Close an item of an MCP server. Those items have no status. A completed call ends in the conversation after the
+        server's answer, after the response; an interrupted call is never made."""
         item = output.item
         if item["type"] == "mcp_call" and status == "completed":
             self.context.emit("response.mcp_call.in_progress", output_index=output.index, item_id=item["id"])
@@ -145,14 +145,14 @@ class OutputItems:
             self.context.emit("conversation.item.done", previous_item_id=before, item=item)
 
     def complete_call(self, output: OutputItem, outcome: dict[str, Any]) -> None:
-        """A server has answered a call, or failed to: ``outcome`` is the item's ``output`` or its ``error``."""
+        """Complete a call after its server's answer; ``outcome`` is the item's ``output`` or its ``error``."""
         output.item.update(outcome)
         self._tell_done(output)
         how = "failed" if outcome.get("error") else "completed"
         self.context.emit(f"response.mcp_call.{how}", output_index=output.index, item_id=output.item["id"])
 
     def tokens(self) -> list[dict[str, int]]:
-        """What each item has cost so far."""
+        """Return the tokens of each item so far."""
         return [
             {
                 "text": usage.count(output.said) + (0 if output.part else usage.count(output.item["name"])),
@@ -163,5 +163,5 @@ class OutputItems:
 
 
 def _part(kind: str, said: str) -> dict[str, Any]:
-    """A content part of the events; they say "audio" and "text" where the item says "output_audio" and "output_text"."""
+    """Return a content part for events: "audio" or "text", in contrast to "output_audio" and "output_text" in items."""
     return {"type": "audio", "transcript": said} if kind == "audio" else {"type": "text", "text": said}

@@ -1,4 +1,4 @@
-"""Planner: decides what a response says and calls: an MCP server's tool, or the model's own plan."""
+"""Planner: plans a response, from an MCP server's tool or from the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Planner:
         self.now = now
 
     def plan(self, response: Response, listed: Listed) -> response_plan.Plan:
-        """Return the steps of a response. ``listed`` are the MCP tools as they were when it was created."""
+        """Return the steps of a response. ``listed`` are the MCP tools at its creation."""
         settings = response.settings
         choice = settings["tool_choice"]
         tools = {} if choice == "none" else {t["name"]: t for t in settings["tools"] if t.get("type") == "function"}
@@ -60,7 +60,7 @@ def _asked(said: list[response_plan.ModelItem]) -> list[response_plan.ModelItem]
 
 
 def _one_call(plan: response_plan.Plan, said: list[response_plan.ModelItem], question: response_plan.ModelInput) -> response_plan.Plan:
-    """With ``parallel_tool_calls`` off: of several calls that a question needs, the next one."""
+    """With ``parallel_tool_calls`` off, return the next of several calls that a question needs."""
     since = said[len(question.said) :]
     made = sum(each.kind == "output" for each in since)
     steps = model.plan(question) if made and since[-1].kind == "output" else plan

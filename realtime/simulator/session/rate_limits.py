@@ -20,7 +20,7 @@ class RateLimits:
         self.used_tokens = 0
 
     def report(self, response: Response) -> None:
-        """Send the limits after a response; a response that failed before the model ran costs nothing and reports nothing."""
+        """Send the limits after a response. A response that failed before the model ran costs nothing and reports nothing."""
         if not response.cost_nothing:
             self.context.schedule(self._report(response))
 

@@ -1,4 +1,4 @@
-"""Answering: responses, from the wish for one to the rate limits after it; who may interrupt, and when to prompt again."""
+"""Responder: creates and cancels responses, and passes their plans to the scheduler."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from realtime.simulator.validation.api_errors import (
 )
 
 METADATA_PAIRS, METADATA_KEY, METADATA_VALUE = 16, 64, 512
-"""How many pairs a response may carry, and how many characters each key and value."""
+"""Limits of a response's metadata: pairs, characters of a key, characters of a value."""
 _FIELDS = (
     "conversation", "input", "metadata", "instructions", "output_modalities", "audio", "tools", "tool_choice",
     "parallel_tool_calls", "max_output_tokens", "reasoning", "prompt",
@@ -47,7 +47,7 @@ class ResponseEnded:
 
 
 class Responder:
-    """One session's mouth."""
+    """Creates the responses of one session."""
 
     def __init__(
         self, context: SessionContext, scheduler: Scheduler, planner: Planner, options: SimulatorOptions, conversation_id: str,
@@ -62,17 +62,17 @@ class Responder:
         self.output_audio_buffer = output_audio_buffer
         self.on_response = on_response
         self.planned_by_scenario = False
-        """Somebody else is asked first what a response says (``Think``)."""
+        """The scenario player plans first (``AwaitPlan``), then the model."""
         self.active: Response | None = None
         """The default-conversation response in progress."""
 
     def interrupt(self) -> None:
-        """Cancel the active response because somebody speaks."""
+        """Cancel the active response because the user speaks."""
         if self.active is not None:
             self._cancel(self.active, "turn_detected")
 
     def answer_if_free(self) -> None:
-        """Answer what was said, unless an answer that may not be interrupted is still going on."""
+        """Answer the user's turn, unless a response is active."""
         if self.active is None:
             self.respond({})
 
@@ -113,7 +113,7 @@ class Responder:
         self.scheduler.begin(self._run(response), response)
 
     def _input(self, params: dict[str, Any]) -> list[StoredItem]:
-        """What a response reads: its own input where it has one, else the conversation. Raises Refusal."""
+        """Return the items read by a response: its own input if given, else the conversation. Raises Refusal."""
         given = params.get("input")
         if given is None:
             return list(self.context.items)
@@ -153,7 +153,7 @@ class Responder:
         self._ended(response)
 
     def cancel(self, data: dict[str, Any]) -> None:
-        """``response.cancel``: the active one, or the one named."""
+        """``response.cancel``: cancel the active response, or the named one."""
         wanted = data.get("response_id")
         found = self.active
         if wanted is not None:

@@ -1,4 +1,4 @@
-"""One response's life: a script of events and waits, that can be cut short at any point."""
+"""A response: streams its plan as events, and can be ended at any point."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from realtime.simulator.validation.session_config import reasons
 DELTA_BYTES = 12_000
 """PCM16 bytes in an audio delta: 250 ms, as derived from the API's usage."""
 FIRST_DELTA = 9_600
-"""Of an answer's first: 200 ms. The ramp is unconfirmed; what counts for a player is that the second need not hurry."""
+"""Bytes of the first delta: 200 ms. The ramp is unconfirmed; a player needs the second delta in time."""
 AHEAD = 4
-"""Tokens of transcript that run ahead of the sound."""
+"""Tokens of transcript sent ahead of the audio."""
 TEXT_TOKEN_SECONDS = 0.02
 """Between two deltas of written text."""
 ARGUMENTS_TOKEN = re.compile(r"[^\W\d]+|-?\d+|\s+|[^\w\s]{1,2}")
-"""A function's arguments in pieces of about the size the API streams; together they are the arguments again."""
+"""Splits a function's arguments into pieces close in size to the API's deltas."""
 
 
 REASONING_TOKENS = {"minimal": 0, "low": 17, "medium": 48, "high": 128, "xhigh": 320}
-"""Tokens a reasoning model thinks before it calls something, by its effort; 17 were recorded."""
+"""Tokens of reasoning before a call, by effort; 17 were recorded."""
 
 
 class Response:
-    """A response from its creation to ``response.done``. ``script()`` runs it; ``finish()`` ends it, early or not."""
+    """A response from its creation to ``response.done``. ``script()`` runs the response; ``finish()`` ends it, early or not."""
 
     def __init__(
         self,
@@ -46,8 +46,8 @@ class Response:
         metadata: dict[str, str] | None = None,
         output_audio_buffer: OutputAudioBuffer | None = None,
     ) -> None:
-        """``settings`` are the session's with the response's own on top; ``input_`` are the items it reads. Without a
-        ``conversation_id`` it is out of band and writes nothing into the conversation."""
+        """``settings`` are the session's, with the response's own on top; ``input_`` are the items to read. A response without
+        ``conversation_id`` is out of band and writes nothing into the conversation."""
         self.context = context
         self.input = input_
         self.settings = settings
@@ -58,7 +58,7 @@ class Response:
         self.outputs = OutputItems(context, output_audio_buffer, self.id, audio_format, apart=not conversation_id)
         self.done = False
         self.cost_nothing = False
-        """It failed before the model ran."""
+        """The response failed before the model ran."""
         self.audio = settings["output_modalities"] == ["audio"]
         self.thought = 0
         """Tokens of reasoning."""
@@ -66,7 +66,7 @@ class Response:
     # ── The script ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def script(self, make_plan: Callable[[], response_plan.Plan], latency: float, pace: float) -> Script:
-        """Think for ``latency`` seconds, then stream what the plan says, sound ``pace`` times as fast as it plays."""
+        """Wait for ``latency`` seconds, then stream the plan, with audio ``pace`` times faster than real time."""
         yield latency
         for step in make_plan():
             if isinstance(step, response_plan.Say):
@@ -111,7 +111,7 @@ class Response:
                 return
 
     def _stream(self, output: OutputItem, pcm: bytes, tokens: list[str], pace: float) -> Script:
-        """Words and sound of one sentence, interleaved, the words ahead."""
+        """Stream one sentence: words and audio interleaved, the words ahead."""
         total, sent, position = len(tokens), 0, 0
         while position < len(pcm):
             wanted = min(total, AHEAD + round(total * position / len(pcm)))
@@ -148,7 +148,7 @@ class Response:
             self.outputs.argue(output, token)
 
     def _ask(self, step: response_plan.CallServer) -> None:
-        """Ask whether a tool of a server may be called: an item that is complete at once."""
+        """Add the request for approval of a server's tool, an item complete at once."""
         item = {
             "id": self.context.ids.make("mcpr"), "type": "mcp_approval_request", "server_label": step.server_label,
             "name": step.name, "arguments": step.arguments,
@@ -164,7 +164,7 @@ class Response:
     # ── The end ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def finish(self, status: str, details: dict[str, Any] | None) -> None:
-        """Close what is open, in the API's fixed order, and say how it ended. Does nothing the second time."""
+        """Close open items in the API's fixed order and send ``response.done``. Does nothing on a second call."""
         if self.done:
             return
         self.done = True
@@ -176,7 +176,7 @@ class Response:
         self.context.emit("response.done", response=self.as_object(status, details, used))
 
     def as_object(self, status: str, details: dict[str, Any] | None, used: dict[str, Any] | None) -> dict[str, Any]:
-        """The ``response`` object, its keys in the order of the wire."""
+        """Return the ``response`` object, its keys in the API's order."""
         output = self.settings["audio"]["output"]
         return {
             "object": "realtime.response",
@@ -211,5 +211,5 @@ class Response:
 
 
 def sentences(text: str) -> Iterable[str]:
-    """A text in sentences, each with the space before it: what is spoken at once."""
+    """Split a text into sentences for synthesis, each with the space before it."""
     return [piece for piece in re.findall(r".+?(?:[.!?]+(?=\s|$)|$)", text, re.DOTALL) if piece.strip()] or [text]

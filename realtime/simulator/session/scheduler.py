@@ -1,4 +1,4 @@
-"""Scripts: what runs beside one another in a session, each until it waits for a time or for work."""
+"""Scheduler: runs the scripts of a session side by side; each script waits for a time or for work."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from realtime.simulator.conversation.jobs import AwaitPlan, Recognize, Script, W
 from realtime.simulator.session.response import Response
 
 LATEST = 0.5
-"""Seconds that a busy machine's delay is made up for at most."""
+"""Limit in seconds for making up a busy machine's delay."""
 
 
 @dataclass(slots=True)
 class ScheduledScript:
-    """A script that runs: a response, a transcription, a delay."""
+    """A running script: a response, a transcription, a delay."""
 
     script: Script
     due: float | None = None
-    """When it goes on; None while it waits for work."""
+    """Time of the next step; None during work."""
     waits_for: int | None = None
-    """The work it waits for; two may wait for the same."""
+    """Key of the work in progress; two scripts may wait for the same work."""
     response: Response | None = None
 
 
 class Scheduler:
-    """One session's scripts, and the work they wait for."""
+    """The scripts of one session, and the work in progress."""
 
     def __init__(self, clock: Callable[[], float], over: Callable[[], bool]) -> None:
-        """``clock`` is monotonic, in seconds; when it is ``over`` nothing goes on."""
+        """``clock`` is monotonic, in seconds; once ``over`` returns True, no script continues."""
         self.clock = clock
         self.over = over
         self._lives: dict[int, ScheduledScript] = {}
@@ -38,13 +38,13 @@ class Scheduler:
         self._asked: dict[int, Work | AwaitPlan] = {}
 
     def begin(self, script: Script, response: Response | None = None) -> None:
-        """Run a script beside the others; of a response's, say whose it is."""
+        """Run a script beside the others; for a response's script, pass the response too."""
         self._count += 1
         self._lives[self._count] = ScheduledScript(script, response=response)
         self._go_on(self._count, None)
 
     def end(self, response: Response) -> None:
-        """Stop a response's script wherever it stands."""
+        """Stop a response's script."""
         for key, life in list(self._lives.items()):
             if life.response is response:
                 del self._lives[key]
@@ -52,11 +52,11 @@ class Scheduler:
                     del self._asked[life.waits_for]  # nobody gives a plan to a response that is not there
 
     def responses(self) -> list[Response]:
-        """Those in progress, out-of-band ones too."""
+        """Return the responses in progress, out-of-band responses too."""
         return [life.response for life in self._lives.values() if life.response is not None]
 
     def advance(self) -> None:
-        """Let everything happen that is due."""
+        """Run everything that is due."""
         while not self.over():
             due = [(life.due, key) for key, life in self._lives.items() if life.due is not None and life.due <= self.clock()]
             if not due:
@@ -64,21 +64,21 @@ class Scheduler:
             self._go_on(min(due)[1], None)
 
     def next_at(self) -> float | None:
-        """When ``advance`` is to be called next."""
+        """Return the time of the next ``advance``."""
         return min((life.due for life in self._lives.values() if life.due is not None), default=None)
 
     def work_to_do(self) -> list[tuple[int, Work]]:
-        """Work for threads that nobody was given yet."""
+        """Return new work for threads, each piece once."""
         work, self._work = self._work, []
         return work
 
     def awaited_plans(self) -> list[int]:
-        """Keys of plans that are waited for, the longest first."""
+        """Return the keys of awaited plans, oldest first."""
         waiting = [life.waits_for for life in self._lives.values() if life.waits_for is not None]
         return [key for key in waiting if isinstance(self._asked.get(key), AwaitPlan)]
 
     def work_done(self, key: int, result: Any) -> None:
-        """A piece of work is finished; whoever waited for it goes on. Ignored when nobody waits any longer."""
+        """Continue the scripts that wait for a piece of work. Ignored if no script waits any longer."""
         self._asked.pop(key, None)
         for life in [life for life, waiting in self._lives.items() if waiting.waits_for == key]:
             if not self.over() and life in self._lives:

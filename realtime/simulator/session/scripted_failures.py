@@ -1,8 +1,8 @@
-"""Failures on demand: responses that end as the API's do when something is wrong, for tests of clients.
+"""Scripted failures: responses that fail on demand, for tests of clients.
 
-A response fails when its ``metadata`` has ``{"simulator": NAME}``, when its own or the session's instructions contain
-"please fail with NAME", or when the last thing the user wrote or said does; "please fail" alone is a ``server_error``.
-The names are those of ``ERRORS``, for a response that never begins, and ``content_filter``, for one that is cut short.
+A response fails if its ``metadata`` has ``{"simulator": NAME}``, if the instructions (its own or the session's) contain "please
+fail with NAME", or if the user's last message does; "please fail" alone is a ``server_error``. Names are those of ``ERRORS``,
+for a response that never begins, and ``content_filter``, for a response that is cut short.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class Wanted(WorkFailed):
     """Raised inside a response's script; ``args[0]`` is a name of ``ERRORS``."""
 
     def error(self) -> dict[str, Any]:
-        """As the API tells of it."""
+        """Return the error in the API's words."""
         return dict(ERRORS[str(self)])
 
 
 def wanted(metadata: dict[str, str] | None, session: dict[str, Any], context: list[StoredItem]) -> str:
-    """How a response is to fail: a name of ``ERRORS``, ``content_filter``, or ``""`` for not at all."""
+    """Return the failure demanded for a response: a name of ``ERRORS``, ``content_filter``, or ``""`` for none."""
     name = (metadata or {}).get(METADATA_KEY, "")
     if name in (*ERRORS, CONTENT_FILTER):
         return name
@@ -71,5 +71,5 @@ def wanted(metadata: dict[str, str] | None, session: dict[str, Any], context: li
 
 
 def content_filter() -> response_plan.Plan:
-    """An answer that is broken off."""
+    """Return the plan of an answer that breaks off."""
     return [response_plan.Say("I was about to say something that I"), response_plan.BreakOff()]

@@ -1,4 +1,4 @@
-"""SimulatedSession: the API's side of one session, without I/O: feed it, advance it, drain it."""
+"""SimulatedSession: the API's side of one session, without I/O: feed frames in, advance the clock, drain events."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class SimulatedSession:
         self, model: str, options: SimulatorOptions, clock: Callable[[], float], now: Callable[[], float],
         kind: str = "realtime", settings: dict[str, Any] | None = None, media: str = "websocket",
     ) -> None:  # fmt: skip
-        """``clock`` is monotonic, ``now`` unix time; both in seconds. ``settings`` are in force from the beginning, as a
-        ``session.update`` would put them: they are checked already. ``kind`` is ``realtime`` or ``transcription``;
-        with ``media="webrtc"`` sound travels beside the events: its playback is told, not the sound."""
+        """``clock`` is monotonic, ``now`` unix time, both in seconds. ``settings`` are checked already and in force from the
+        beginning, as after a ``session.update``. ``kind`` is ``realtime`` or ``transcription``. With ``media="webrtc"`` audio
+        travels beside the events: the session reports playback and sends no audio."""
         self.options = options
         self.clock = clock
         self.now = now
@@ -85,7 +85,7 @@ class SimulatedSession:
         self.close: tuple[int, str] | None = None
         """Set when the session is over: close code and reason."""
         self.unsent = 0
-        """Characters of the events that wait to be sent."""
+        """Characters of the events waiting to be sent."""
         self._out: list[str] = []
         self._event_id: str | None = None
         self.emit("session.created", session=self.config.session)
@@ -95,7 +95,7 @@ class SimulatedSession:
     # ── In ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def receive_text(self, raw: str) -> None:
-        """Take one text frame of the client."""
+        """Process one text frame of the client."""
         self._event_id = None
         try:
             data = _read(raw)
@@ -117,26 +117,26 @@ class SimulatedSession:
             self.emit("error", error=refusal.error(self._event_id))
 
     def receive_binary(self, data: bytes) -> None:
-        """Take one binary frame: the API has no use for it."""
+        """Refuse a binary frame; the API accepts none."""
         refusal = Refusal("invalid_event", "Binary messages are not supported; send JSON text.")
         self.emit("error", error=refusal.error(None))
 
     def advance(self) -> None:
-        """Let everything happen that is due."""
+        """Run everything that is due."""
         self.scheduler.advance()
 
     def work_done(self, key: int, result: Any) -> None:
-        """A piece of work is finished; whoever waited for it goes on. Ignored when nobody waits any longer."""
+        """Continue the scripts that wait for a piece of work. Ignored if no script waits any longer."""
         self.scheduler.work_done(key, result)
 
     def work_failed(self, key: int, reason: str) -> None:
-        """A piece of work could not be done: the response or transcription that needs it fails, and says why."""
+        """Fail the response or transcription that needs a piece of work; ``reason`` appears in its error."""
         self.work_done(key, WorkFailed(reason))
 
     # ── Out ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def emit(self, type_: str, /, **fields: Any) -> None:
-        """Send one event."""
+        """Queue one event for the client."""
         event = {"type": type_, "event_id": self.ids.make("event"), **fields}
         self._out.append(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
         self.unsent += len(self._out[-1])
@@ -151,11 +151,11 @@ class SimulatedSession:
         return self.scheduler.work_to_do()
 
     def awaited_plans(self) -> list[int]:
-        """Responses of a staged session that wait for a plan, the longest first; give each with ``work_done``."""
+        """Return the keys of responses that wait for a plan, oldest first; pass each plan to ``work_done``."""
         return self.scheduler.awaited_plans()
 
     def next_at(self) -> float | None:
-        """When ``advance`` is to be called next, on the session's clock."""
+        """Return the time of the next ``advance``, on the session's clock."""
         return self.scheduler.next_at()
 
     def _expire(self) -> Script:
@@ -181,7 +181,7 @@ class SimulatedSession:
         self.idle_timer.stop()
 
     def _interrupt(self, event: SpeechStarted) -> None:
-        """Speech cancels the answer if ``interrupt_response`` is set, also an answer that is only being played."""
+        """Cancel the answer if ``interrupt_response`` is set; an answer still being played is stopped too."""
         if (self.config.detection or {}).get("interrupt_response"):
             if self.output_audio_buffer is not None:
                 self.output_audio_buffer.clear()
@@ -266,7 +266,7 @@ def _read(raw: str) -> dict[str, Any]:
 
 
 def _event_id(data: dict[str, Any]) -> str | None:
-    """What the client calls its event. Raises Refusal."""
+    """Return the client's event id. Raises Refusal."""
     event_id = data.get("event_id")
     if event_id is None:
         return None
@@ -299,7 +299,7 @@ _HANDLERS: dict[str, Callable[[SimulatedSession, dict[str, Any]], None]] = {
 }
 _OF_TRANSLATIONS = ("session.close", "session.input_audio_buffer.append")
 _TYPES = (*_HANDLERS, *_OF_TRANSLATIONS)
-"""What the API lists when it does not know a type: without ``output_audio_buffer.clear`` (recorded traffic)."""
+"""Types in the API's error for an unknown type: without ``output_audio_buffer.clear`` (recorded traffic)."""
 _FIELDS: dict[str, tuple[str, ...]] = {
     "session.update": ("session",),
     "input_audio_buffer.append": ("audio",),
@@ -320,4 +320,4 @@ _REACTIONS: dict[type, tuple[Callable[[SimulatedSession, Any], None], ...]] = {
     ResponseEnded: (_S._start_idle_timer, _S._report_rate_limits, _S._call_servers, _S._end_playback),
     SettingsUpdated: (_S._listen, _S._announce_settings, _S._list_servers),
 }
-"""Everything that one part of a session does because of another, in this order."""
+"""The reactions of one part of a session to an event of another, in order."""

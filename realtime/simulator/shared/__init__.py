@@ -1,1 +1,1 @@
-"""Values and options that every part of the simulator uses."""
+"""Values and options for every part of the simulator."""

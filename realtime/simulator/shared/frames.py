@@ -1,4 +1,4 @@
-"""What can be done to a client's connection, beside sending events: raw frames, silence, breaking off."""
+"""Frames for a client's connection: events, raw frames, freezing, aborting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A frame that is sent as it stands: text that need be no event, or bytes."""
+    """A frame sent unchanged: any text, or bytes."""
 
     data: str | bytes
 
@@ -30,8 +30,8 @@ class Freeze:
     """Neither read nor write any longer; pings are not answered either."""
 
     seconds: float | None = None
-    """After this it goes on; None: never."""
+    """Time until the connection continues; None: never."""
 
 
 Frame = str | Raw | Abort | Shut | Freeze
-"""What is due to a client, in order. A ``str`` is an event of the API as JSON."""
+"""A frame due to a client. A ``str`` is an event of the API as JSON."""

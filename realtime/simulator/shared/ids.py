@@ -1,4 +1,4 @@
-"""Ids as the API makes them: a prefix, five characters of time, sixteen of chance, all base62."""
+"""Ids in the API's form: a prefix, five characters of time, sixteen random, all base62."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 EPOCH = 1_576_800_000
-"""Unix seconds at which the API's ids begin to count (read off recorded ids of 2025 and 2026)."""
+"""Unix seconds at which the API's ids begin to count (derived from recorded ids of 2025 and 2026)."""
 
 
 class Ids:
-    """Makes ids. With a seeded ``chance`` the same ones come in the same order."""
+    """Makes ids. A seeded ``chance`` gives the same ids in the same order."""
 
     def __init__(self, chance: random.Random, now: Callable[[], float]) -> None:
         """``now`` gives unix seconds."""
@@ -28,8 +28,8 @@ class Ids:
         return f"call_{self.random(16)}"
 
     def padding(self, delta: str) -> str:
-        """``obfuscation`` of a textual delta: together a multiple of 16 characters, so that nobody can guess the words
-        from the sizes on the wire. Of deltas of 16 and more it is unconfirmed."""
+        """Return the ``obfuscation`` of a text delta: pads to a multiple of 16 characters, to hide the words' lengths on the
+        wire. For deltas of 16 and more characters it is unconfirmed."""
         return self.random(-len(delta) % 16)
 
     def random(self, length: int) -> str:

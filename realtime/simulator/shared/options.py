@@ -1,4 +1,4 @@
-"""What can be set about a simulator."""
+"""Options of a simulator."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Literal, Protocol
 
 
 class ScenarioOption(Protocol):
-    """A scenario as the options carry it, without its steps: a ``Scenario``."""
+    """A scenario in the options, without its steps: a ``Scenario``."""
 
     @property
     def name(self) -> str:
-        """The name that the log gives it."""
+        """The scenario's name in the log."""
 
     @property
     def sessions(self) -> int | None:
-        """Number of sessions that it is for, the first ones; None: all of them."""
+        """Number of sessions that follow the scenario, the first ones; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +23,23 @@ class SimulatorOptions:
     """Every option has the default a newcomer meets."""
 
     latency_ms: float | None = None
-    """Thinking time before an answer; None: 120 to 220 ms, as chance has it."""
+    """Thinking time before an answer; None: 120 to 220 ms, at random."""
     pace: float = 6.0
-    """How many times faster than it plays sound is sent."""
+    """Speed of sent audio relative to its playback."""
     seed: int = 0
     """The same seed and the same conversation give the same ids and delays."""
     session_seconds: int = 3600
     """After this a session ends, as the API's do."""
     ping_seconds: float = 20.0
-    """How often clients are pinged, as the API pings; who does not answer the next 20 s is closed with 1011."""
+    """Interval of pings to clients, like the API's; a client without an answer in the next 20 s is closed with 1011."""
     require_key: str | None = None
     """The only key let in; None lets everybody in."""
     voice: Literal["auto", "espeak", "tone"] = "auto"
     ears: Literal["auto", "off"] = "auto"
-    """``off``: speech is never understood, only heard."""
+    """``off``: no speech recognition."""
     allow_beta: bool = False
-    """Speak the beta with clients that ask for it, instead of refusing them, and let sessions be posted as the beta did."""
+    """Accept clients of the beta instead of refusing them, and the beta's POST addresses."""
     scenario: ScenarioOption | None = None
-    """What is said and when, instead of the brain or beside it."""
+    """The words and their times, in place of the model or beside it."""
     faults: tuple[str, ...] = ()
-    """What goes wrong, by names of ``faults.PRESETS``, each with its amount if that is not the usual one: ``jitter:500``."""
+    """Names of ``faults.PRESETS``, each with its amount if not the usual: ``jitter:500``."""

@@ -1,4 +1,4 @@
-"""Plans: what a response is made from, and what it is to say or call, step by step."""
+"""Plans: the model's input, and the steps of a response."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ModelItem:
-    """One item of the conversation as the model reads it."""
+    """One item of the conversation in the model's input."""
 
     kind: str
     """user, assistant, system, call or output."""
@@ -20,12 +20,12 @@ class ModelItem:
     arguments: str = ""
     call_id: str = ""
     images: tuple[str, ...] = ()
-    """What can be told of the images in it."""
+    """Descriptions of the images in the item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Say these words."""
+    """Say a text."""
 
     text: str
     phase: str = "final_answer"
@@ -41,7 +41,7 @@ class CallTool:
 
 @dataclass(frozen=True, slots=True)
 class CallServer:
-    """Call a tool of an MCP server, which the API does by itself; or ask first whether it may."""
+    """Call a tool of an MCP server, done by the API itself; or ask for approval first."""
 
     server_label: str
     name: str
@@ -52,12 +52,12 @@ class CallServer:
 
 @dataclass(frozen=True, slots=True)
 class BreakOff:
-    """Say no more: what was being said was found to be harmful."""
+    """End the answer because its content was found harmful."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Let the response fail here, with this ``error`` of its ``status_details``; only a scenario or a fault plans that."""
+    """Let the response fail with this ``error`` of its ``status_details``; planned by scenarios and faults only."""
 
     error: dict[str, Any]
 
@@ -67,16 +67,16 @@ Plan = list[Say | CallTool | CallServer | BreakOff | Fail]
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """What one response is made from."""
+    """The input for one response."""
 
     said: Sequence[ModelItem]
     tools: dict[str, dict[str, Any]]
     """Functions offered, by name; empty when ``tool_choice`` is none."""
     forced: str = ""
-    """A function that must be called, or ``*`` for any."""
+    """A required function, or ``*`` for any."""
     now: datetime | None = None
 
     @property
     def last(self) -> ModelItem | None:
-        """What is to be answered."""
+        """The item to answer."""
         return self.said[-1] if self.said else None

@@ -1,1 +1,1 @@
-"""Checks of what clients send, and the errors of the API."""
+"""Checks of the client's input, and the errors of the API."""

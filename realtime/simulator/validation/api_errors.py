@@ -1,4 +1,4 @@
-"""What the API refuses, with its codes and its words (guide "Realtime API", errors)."""
+"""Errors of the API, with its codes and wording (guide "Realtime API", errors)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 JSON_TYPES = {"a string": str, "a boolean": bool, "an object": dict, "an array": list}
-"""JSON types, with the article, and what they are in Python."""
+"""JSON types, with the article, and their Python types."""
 
 
 class Refusal(Exception):
@@ -30,12 +30,12 @@ def unknown_parameter(path: str) -> Refusal:
 
 
 def missing(path: str) -> Refusal:
-    """A field that must be there."""
+    """Return the error for a missing field."""
     return Refusal("missing_required_parameter", f"Missing required parameter: '{path}'.", path)
 
 
 def expect(path: str, value: object, wanted: str) -> None:
-    """Raise Refusal unless a value is of the JSON type ``wanted``, one of ``JSON_TYPES``."""
+    """Raise Refusal unless a value has the JSON type ``wanted``, one of ``JSON_TYPES``."""
     if not isinstance(value, JSON_TYPES[wanted]):
         raise wrong_type(path, wanted, value)
 
@@ -46,12 +46,12 @@ def wrong_type(path: str, wanted: str, value: object) -> Refusal:
 
 
 def invalid_value(path: str, value: object, supported: Iterable[object]) -> Refusal:
-    """A value that is not one of those there are."""
+    """Return the error for a value outside the supported ones."""
     return Refusal("invalid_value", f"Invalid value: {_shown(value)}. Supported values are: {listed(supported)}.", path)
 
 
 def listed(values: Iterable[object]) -> str:
-    """Values as the API lists them: 'a', 'b', and 'c'; 'a' and 'b'."""
+    """Join values as the API lists them: 'a', 'b', and 'c'; 'a' and 'b'."""
     *names, last = map(_shown, values)
     if len(names) > 1:
         names = [f"{', '.join(names)},"]
@@ -59,7 +59,7 @@ def listed(values: Iterable[object]) -> str:
 
 
 def out_of_range(path: str, value: float, low: float, high: float, kind: str = "integer") -> Refusal:
-    """A number beyond its limits; ``kind`` is ``integer`` or ``decimal``, as the field has it."""
+    """Return the error for a number beyond its limits; ``kind`` is ``integer`` or ``decimal``, by the field's type."""
     side, limit, sign = ("above_max", high, "<=") if value > high else ("below_min", low, ">=")
     where = "above maximum" if value > high else "below minimum"
     message = f"Invalid '{path}': {kind} {where} value. Expected a value {sign} {limit:.15g}, but got {value} instead."
@@ -73,13 +73,13 @@ def too_long(path: str, text: str, most: int) -> Refusal:
 
 
 def no_item(doing: str, item_id: str) -> Refusal:
-    """An item that is not there; ``doing`` is retrieve, delete or truncate."""
+    """Return the error for a missing item; ``doing`` is retrieve, delete or truncate."""
     verb = {"retrieve": "retrieving", "delete": "deleting", "truncate": "truncating"}[doing]
     return Refusal(f"item_{doing}_invalid_item_id", f"Error {verb} item: the item with id '{item_id}' does not exist.")
 
 
 def json_type(value: object) -> str:
-    """The name of a value's JSON type, with its article."""
+    """Return a value's JSON type, with its article."""
     for kind, name in ((bool, "a boolean"), (int, "an integer"), (float, "a decimal"), (str, "a string"), (list, "an array"),
                        (dict, "an object")):  # fmt: skip
         if isinstance(value, kind):

@@ -1,4 +1,4 @@
-"""Checks of single values that a client gives: each returns the value, or refuses it with the API's words."""
+"""Field checks: each returns the client's value, or refuses it with the API's error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from realtime.simulator.validation.api_errors import (
 
 
 def string(path: str, value: Any) -> str:
-    """A string. Raises Refusal, as all of these do."""
+    """Check a string. Raises Refusal, like all checks here."""
     if not isinstance(value, str):
         raise wrong_type(path, "a string", value)
     return value
@@ -47,14 +47,14 @@ def whole(path: str, value: Any, low: int, high: int) -> int:
 
 
 def one_of(path: str, value: Any, supported: tuple[Any, ...]) -> Any:
-    """One of the values there are, which are strings, and null where that is one of them."""
+    """Check one of the supported values: strings, and null if listed."""
     if value not in supported or isinstance(value, bool):
         raise invalid_value(path, value, supported) if isinstance(value, str) else wrong_type(path, "a string", value)
     return value
 
 
 def kind_of(path: str, value: Any, kinds: tuple[str, ...]) -> str:
-    """The ``type`` of an object, which must be one of the kinds there are."""
+    """Check the ``type`` of an object against the supported kinds."""
     expect(path, value, "an object")
     if "type" not in value:
         raise missing(f"{path}.type")
@@ -62,7 +62,7 @@ def kind_of(path: str, value: Any, kinds: tuple[str, ...]) -> str:
 
 
 def fields(path: str, value: Any, known: tuple[str, ...]) -> None:
-    """Raise unless the value is an object of these fields."""
+    """Raise Refusal unless the value is an object with no fields beyond the known."""
     if not isinstance(value, dict):
         raise wrong_type(path, "an object", value)
     for key in value:

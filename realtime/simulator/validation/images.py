@@ -1,4 +1,4 @@
-"""Images that a user shows: whether they are images, how large, and what reading them costs."""
+"""Images from the user: format, size and tokens."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ LOW_TOKENS, TILE_TOKENS = 85, 170
 """Tokens of an image at low detail, and more for each tile at high: the vision guide's figures for GPT-4o; those of the
 Realtime models are unconfirmed."""
 TILE, LONGEST_SIDE, SHORTEST_SIDE = 512, 2048, 768
-"""Pixels of a tile's side, and to what an image is scaled down before it is cut into tiles."""
+"""Pixels: side of a tile, and the limits for scaling an image down before tiling."""
 HEAD = 256 * 1024
-"""Characters of base64 in which the size is looked for; a camera's remarks stand before it in a JPEG."""
+"""Characters of base64 searched for the size; in a JPEG, camera metadata comes first."""
 _SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-"""JPEG segments that hold the size."""
+"""JPEG segments with the size."""
 
 
 def is_image(url: str) -> bool:
-    """Whether this is a data URI of a PNG or JPEG, with base64 in it; what the base64 means is not judged."""
+    """Return True for a data URI of a PNG or JPEG with valid base64; the image itself is not checked."""
     found = DATA_URI.match(url)
     if found is None or found.end() == len(url):
         return False
@@ -35,7 +35,7 @@ def is_image(url: str) -> bool:
 
 
 def tokens(part: dict[str, Any]) -> int:
-    """What reading an ``input_image`` costs; ``detail`` auto is high. One whose size cannot be told is cheap."""
+    """Return the tokens of an ``input_image``; ``detail`` auto is high. An image of unknown size is cheap."""
     found = size(str(part.get("image_url") or ""))
     if part.get("detail") == "low" or found is None:
         return LOW_TOKENS
@@ -47,7 +47,7 @@ def tokens(part: dict[str, Any]) -> int:
 
 
 def described(item: dict[str, Any]) -> Iterator[str]:
-    """What can be told of each image in an item: its kind and size."""
+    """Yield a description of each image in an item: kind and size."""
     for part in item.get("content") or []:
         if part.get("type") != "input_image":
             continue
@@ -58,7 +58,7 @@ def described(item: dict[str, Any]) -> Iterator[str]:
 
 
 def size(url: str) -> tuple[int, int] | None:
-    """Width and height of a data URI's image in pixels; None where they cannot be read."""
+    """Return width and height of a data URI's image in pixels; None if unreadable."""
     found = DATA_URI.match(url)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Drafts: items as clients give them, checked, and put into the form in which the API keeps them."""
+"""Item validation: checks the client's items and completes them to the API's form."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _FIELDS = {
     },
     "mcp_approval_request": {"server_label": "a string", "name": "a string", "arguments": "a string"},
 }  # fmt: skip
-"""Fields of each type of item in the order of the wire, and their JSON types; with a question mark they may be left out."""
+"""Fields of each item type in the API's order, with their JSON types; a question mark means optional."""
 _ALWAYS_ALLOWED = {"type": "a string", "id": "a string", "object": "a string", "status": "a string"}
 _VALUES = {
     "object": ("realtime.item",), "status": ("completed", "incomplete", "in_progress"), "phase": ("commentary", "final_answer"),
 }  # fmt: skip
-"""Fields of items that have only so many values."""
+"""Fields of items with a fixed set of values."""
 _NULL = {"mcp_approval_response": ("reason",), "mcp_call": ("approval_request_id", "output", "error")}
-"""Fields that are told as null when they are not given."""
+"""Fields that are null when not given."""
 
 
 def checked(item: Any, path: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """A client's item as it will be stored, and the base64 texts of its sound by their paths.
+    """Check a client's item and return it for storing, with the base64 texts of its audio by their paths.
 
     Raises Refusal, naming the field.
     """
@@ -78,7 +78,7 @@ def checked(item: Any, path: str) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def completed(item: dict[str, Any], ids: Ids) -> dict[str, Any]:
-    """An item that was checked as the API keeps and tells it: with an id, complete, its fields in the API's order."""
+    """Complete a checked item to the API's form: with an id, all fields in the API's order."""
     kind = item["type"]
     given = {key: value for key, value in item.items() if key not in ("id", "type", "object", "status")}
     # A function's output is echoed without a status, as the items of MCP servers are; everything else is complete at once.
@@ -91,7 +91,7 @@ def completed(item: dict[str, Any], ids: Ids) -> dict[str, Any]:
 
 
 def _without_audio(part: dict[str, Any]) -> dict[str, Any]:
-    """A part as it is told: sound is only ever retrieved, and words that are not known are null."""
+    """Return a part without audio, which only ``retrieve`` returns; unknown words are null."""
     told = {"type": part["type"], **({"transcript": None} if part["type"] == "input_audio" else {}), **part}
     return {key: value for key, value in told.items() if key != "audio"}
 
@@ -110,7 +110,7 @@ def _check_part(part: Any, role: str, path: str) -> None:
 
 
 def _check_fields(value: dict[str, Any], path: str, known: dict[str, str], needed: tuple[str, ...]) -> None:
-    """Raise Refusal unless these are the value's fields; null stands for one that is absent."""
+    """Raise Refusal unless the value has these fields; null counts as absent."""
     for key in value:
         if key not in known:
             raise unknown_parameter(f"{path}.{key}")

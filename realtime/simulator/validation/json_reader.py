@@ -1,4 +1,4 @@
-"""JSON as the API reads it: stricter than Python, and not nested without end."""
+"""JSON reader: stricter than Python's, with a limit of nesting."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 from typing import Any
 
 DEEPEST = 64
-"""Levels of nesting a client's JSON may have: what is kept is also copied and written."""
+"""Levels of nesting allowed in a client's JSON, as stored values are also copied and written."""
 
 
 def read(text: str) -> Any:
-    """What a client wrote. Raises ValueError when it is no JSON, or nested too deeply."""
+    """Parse a client's JSON. Raises ValueError for invalid JSON or too deep nesting."""
     try:
         data = json.loads(text, parse_constant=_no_number, parse_float=_finite)
         if "\\u" in text:
@@ -23,19 +23,19 @@ def read(text: str) -> Any:
 
 
 def _no_number(name: str) -> None:
-    """Python reads NaN and Infinity, JSON does not know them."""
+    """Refuse NaN and Infinity, which Python accepts and JSON does not know."""
     raise ValueError(name)
 
 
 def _finite(digits: str) -> float:
-    """Python reads 1e999 as infinity, which could not be sent back."""
+    """Refuse 1e999, which Python reads as infinity and could not send back."""
     if not math.isfinite(number := float(digits)):
         raise ValueError(digits)
     return number
 
 
 def _fathom(value: Any, left: int) -> None:
-    """Raise RecursionError when a value is nested deeper than ``left``."""
+    """Raise RecursionError for a value nested deeper than ``left``."""
     if left < 0:
         raise RecursionError
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():

@@ -1,4 +1,4 @@
-"""Offers: the tools that a session or a response has, and which of them must be used."""
+"""Tools of a session or response, and the choice among them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _CHOICES = {
     "function": {"name": "a string", "type": ""},
     "mcp": {"server_label": "a string", "name": "a string", "type": ""},
 }
-"""Fields of the objects that ``tool_choice`` may be, the necessary one first."""
+"""Fields of the objects allowed in ``tool_choice``, the required field first."""
 
 
 def tools(path: str, value: Any) -> list[dict[str, Any]]:
-    """``tools``: functions, and MCP servers (protocol 3.3). Raises Refusal, as all of these do."""
+    """Check ``tools``: functions and MCP servers (protocol 3.3). Raises Refusal, like all checks here."""
     if not isinstance(value, list):
         raise wrong_type(path, "an array of objects", value)
     for index, tool in enumerate(value):
@@ -35,7 +35,7 @@ def tools(path: str, value: Any) -> list[dict[str, Any]]:
 
 
 def tool_choice(path: str, value: Any) -> Any:
-    """``tool_choice``: a word, or one function or server."""
+    """Check ``tool_choice``: a word, a function or a server."""
     if not isinstance(value, dict):
         return one_of(path, value, ("none", "auto", "required"))
     known = _CHOICES[kind_of(path, value, tuple(_CHOICES))]
@@ -44,7 +44,7 @@ def tool_choice(path: str, value: Any) -> Any:
 
 
 def _check_mcp(path: str, tool: dict[str, Any]) -> None:
-    """Raise unless an MCP tool says where its server is, and which of its tools may be used, and how."""
+    """Raise Refusal unless an MCP tool names its server, its allowed tools and its approval correctly."""
     if not any(tool.get(name) for name in ("server_url", "connector_id", "tunnel_id")):
         raise missing(f"{path}.server_url")
     approval, allowed = tool.get("require_approval"), tool.get("allowed_tools")

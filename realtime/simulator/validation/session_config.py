@@ -1,4 +1,4 @@
-"""The session object: its defaults, and what a session.update may do to it: everything named or nothing."""
+"""The session object: defaults, and updates, applied completely or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INSTRUCTIONS = (
     "Your knowledge cutoff is 2023-10. You are a helpful, witty, and friendly AI. Act like a human, but remember that you "
     "are a simulator that runs on this machine. Your voice should be warm, your talk lively and brief."
 )
-"""Stands for the API's own text; ``instructions: ""`` falls back to it."""
+"""In place of the API's own text; the default for ``instructions: ""``."""
 PCM = {"type": "audio/pcm", "rate": 24000}
 FORMATS: dict[str, dict[str, Any]] = {"audio/pcm": PCM, "audio/pcmu": {"type": "audio/pcmu"}, "audio/pcma": {"type": "audio/pcma"}}
 TRANSCRIPTION_MODELS = (
@@ -31,29 +31,29 @@ TRANSCRIPTION_MODELS = (
     "gpt-4o-mini-transcribe-2025-12-15", "gpt-4o-transcribe-diarize", "gpt-realtime-whisper",
 )  # fmt: skip
 STREAMING_MODELS = ("gpt-realtime-whisper", "gpt-live-transcribe")
-"""Those that write while somebody speaks."""
+"""Models that transcribe during speech."""
 LOGPROBS = "item.input_audio_transcription.logprobs"
 LONGEST_ANSWER = {True: 32_000, False: 4096}
-"""Limit of ``max_output_tokens``: of the reasoning models, of the others."""
+"""Limit of ``max_output_tokens`` by reasoning: of the reasoning models, of all others."""
 
 Check = Callable[["SessionConfig", str, Any], Any]
-"""Takes the path and the value; returns the value as it will be in force. Raises Refusal."""
+"""Takes the path and the value; returns the value in force. Raises Refusal."""
 
 
 def reasons(model: str) -> bool:
-    """Whether a model thinks before it speaks: the -2 family, not gpt-realtime-2025-08-28, whose name only holds a date."""
+    """Return True for the reasoning models: the -2 family, not gpt-realtime-2025-08-28 with its date."""
     return re.match(r"gpt-realtime-2(?!\d)", model) is not None
 
 
 class SessionConfig:
-    """One session's settings."""
+    """The settings of one session."""
 
     def __init__(self, session_id: str, model: str, expires_at: int, kind: str = "realtime") -> None:
-        """``kind`` is ``realtime`` or ``transcription``; the latter has no model of its own."""
+        """``kind`` is ``realtime`` or ``transcription``; a transcription session has no model."""
         self.model = model
         self.transcribes = kind == "transcription"
         self.audio_spoken = False
-        """The model has produced sound: its voice can no longer change."""
+        """The model has produced audio: the voice can no longer change."""
         self.session = self._transcription_session(session_id, expires_at) if self.transcribes else self._realtime(session_id, expires_at)
 
     def _realtime(self, session_id: str, expires_at: int) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class SessionConfig:
 
     @property
     def detection(self) -> dict[str, Any] | None:
-        """Turn detection in force; None when turns are taken by hand."""
+        """Turn detection in force; None for manual turns."""
         found: dict[str, Any] | None = self.session["audio"]["input"]["turn_detection"]
         return found
 
@@ -112,7 +112,7 @@ class SessionConfig:
         return turn_detection.defaults("server_vad", self._silence_ms, not self.transcribes)
 
     def update(self, changes: Any) -> None:
-        """Take a ``session.update``. Raises Refusal, and then nothing has changed."""
+        """Apply a ``session.update``. Raises Refusal, without any change."""
         if not isinstance(changes, dict):
             raise wrong_type("session", "an object", changes) if changes is not None else missing("session")
         if "type" not in changes:
@@ -127,7 +127,7 @@ class SessionConfig:
         self.session = draft
 
     def merged(self, changes: dict[str, Any], path: str) -> dict[str, Any]:
-        """The settings as one response sees them, with its own on top. Raises Refusal."""
+        """Return the settings of one response: the session's, with its own on top. Raises Refusal."""
         draft = copy.deepcopy(self.session)
         self._merge(draft, changes, path)
         return draft
@@ -266,7 +266,7 @@ class SessionConfig:
 
 
 def _check_streaming(input_: dict[str, Any]) -> None:
-    """In a transcription session the streaming models take turns by hand (guide; the API's words are unconfirmed)."""
+    """Refuse turn detection with a streaming model in a transcription session (guide; the API's wording is unconfirmed)."""
     model = (input_["transcription"] or {}).get("model")
     if model in STREAMING_MODELS and input_["turn_detection"] is not None:
         message = f"Turn detection is not supported for model '{model}'. Set 'session.audio.input.turn_detection' to null."
@@ -274,7 +274,7 @@ def _check_streaming(input_: dict[str, Any]) -> None:
 
 
 _NOT_OF_ONE_RESPONSE = {"response.audio.input", "response.audio.output.speed"}
-"""What a session has and a response cannot have of its own (protocol 2.2)."""
+"""Settings of a session that a response cannot override (protocol 2.2)."""
 _OBJECTS = {"audio", "audio.input", "audio.output"}
 _TRANSCRIPTION_FIELDS = {
     "model": "a string", "language": "a string", "languages": "an array", "keywords": "an array", "prompt": "a string",

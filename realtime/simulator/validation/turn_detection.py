@@ -1,4 +1,4 @@
-"""Turn detection: its two kinds, what each can be told, and its defaults."""
+"""Turn detection: the two kinds, their fields and defaults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from realtime.simulator.validation.field_checks import boolean, fields, kind_of,
 
 KINDS = ("server_vad", "semantic_vad")
 _OF_RESPONSES = ("idle_timeout_ms", "create_response", "interrupt_response")
-"""Fields that say when to answer."""
+"""Fields about responses."""
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "threshold": lambda path, value: number(path, value, 0, 1),
     "prefix_padding_ms": lambda path, value: whole(path, value, 0, 10_000),
@@ -23,7 +23,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
 
 
 def defaults(kind: str, silence_ms: int, answers: bool) -> dict[str, Any]:
-    """Settings of one kind when nothing else is said; ``answers`` unless the session only writes down."""
+    """Return the defaults of one kind; without the fields about responses unless ``answers``."""
     create = {"create_response": True, "interrupt_response": True} if answers else {}
     if kind == "semantic_vad":
         return {"type": kind, "eagerness": "auto", **create}
@@ -32,9 +32,9 @@ def defaults(kind: str, silence_ms: int, answers: bool) -> dict[str, Any]:
 
 
 def merged(path: str, value: Any, before: dict[str, Any] | None, silence_ms: int, answers: bool) -> dict[str, Any] | None:
-    """What is in force after an update: fields that are not named keep their value, or have the kind's default.
+    """Return the settings in force after an update: fields not named keep their value, or the kind's default.
 
-    Null: turns are taken by hand. Raises Refusal.
+    Null means manual turns. Raises Refusal.
     """
     if value is None:
         return None
