@@ -19,7 +19,7 @@ class RunningSimulator:
     def __init__(self, options: SimulatorOptions | None = None, port: int = 0) -> None:
         """Listens on loopback; ``port`` 0 takes a free port. Raises FaultError."""
         self.server = SimulatorServer("127.0.0.1", port, options)
-        self.server.wire = self._tell
+        self.server.wire = self._record
         self.wire: Callable[[str, str], None] | None = None
         """Called with every text frame: direction ``sent`` (by the client) or ``received``, and its text. Runs on the
         simulator's thread."""
@@ -87,7 +87,7 @@ class RunningSimulator:
         self._thread.join()
         self._loop.close()
 
-    def _tell(self, direction: str, raw: str) -> None:
+    def _record(self, direction: str, raw: str) -> None:
         self.frames.append((direction, raw))
         if self.wire is not None:
             self.wire(direction, raw)

@@ -161,7 +161,7 @@ class Items:
         self._characters -= stored.characters
         self._audio_bytes -= len(stored.audio)
         stored.characters = 0
-        for behind in self._order[index:]:  # what the model reads from here on, it has not read in this order
+        for behind in self._order[index:]:  # from here on the order is new to the model
             self._items[behind].cached = False
 
     def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> None:
@@ -179,7 +179,7 @@ class Items:
         if audio_end_ms > stored.audio_ms:
             message = f"Audio content of {stored.audio_ms:.0f}ms is already shorter than {audio_end_ms}ms"
             raise Refusal("invalid_value", message)
-        if being_spoken:  # what follows was not heard, either: many clients cut first and cancel then
+        if being_spoken:  # later audio was not played either: many clients truncate first, then cancel
             stored.cut_ms = audio_end_ms
         else:
             self._cut(stored, audio_end_ms)

@@ -53,7 +53,7 @@ class IdleTimer:
         yield timeout / 1000
         if stops != self._stops or self.context.config.detection is None:
             return
-        if buffer.item_id:  # somebody began to speak before this answer was asked for, and has not ended
+        if buffer.item_id:  # the user began to speak before this answer was requested, and is still speaking
             buffer.release()
             return
         item_id, end = self.context.ids.make("item"), max(start, int(buffer.end_ms) // FRAME_MS * FRAME_MS)

@@ -61,7 +61,7 @@ class InputBuffer:
     def listen(self, detection: dict[str, object] | None) -> None:
         """Follow the session's turn detection; None: turns are committed by hand."""
         if detection is None:
-            if self.listener is not None:  # else a turn taken by hand goes on
+            if self.listener is not None:  # else a manual turn continues
                 self.listener, self.item_id = None, ""
             return
         if self.listener is None:

@@ -28,7 +28,7 @@ LONGEST_MS = 15_000
 class _Turn:
     """A turn in progress during its transcription."""
 
-    heard_ms: float = 0.0
+    looked_ms: float = 0.0
     looking: bool = False
     last: list[str] = field(default_factory=list)
     """Words recognized by the last look."""
@@ -59,11 +59,11 @@ class Transcription:
             return
         step = LOOK_MS[setting.get("delay") or "medium"]
         turn = self._turns.get(buffer.item_id) if buffer.item_id else None
-        if buffer.spoken_ms < step or (turn and (turn.looking or buffer.spoken_ms - turn.heard_ms < step)):
+        if buffer.spoken_ms < step or (turn and (turn.looking or buffer.spoken_ms - turn.looked_ms < step)):
             return
         item_id = buffer.reserve(lambda: self.context.ids.make("item"))
         turn = self._turns.setdefault(item_id, _Turn())
-        turn.looking, turn.heard_ms = True, buffer.spoken_ms
+        turn.looking, turn.looked_ms = True, buffer.spoken_ms
         self.context.schedule(self._look(item_id, turn, buffer.spoken()))
 
     def forget(self) -> None:
@@ -81,13 +81,13 @@ class Transcription:
         try:
             text = str((yield Recognize(item_id, pcm, partial=True)))
         except WorkFailed:
-            text = ""  # the end of the turn will tell why
+            text = ""  # the transcription at the end of the turn reports the failure
         turn.looking = False
         if self._turns.get(item_id) is not turn:
             return
-        said = [] if text.startswith("(") else text.rstrip(".?!").split()
-        agreed = _common(said, turn.last)
-        turn.last = said
+        recognized = [] if text.startswith("(") else text.rstrip(".?!").split()
+        agreed = _common(recognized, turn.last)
+        turn.last = recognized
         if agreed[: len(turn.sent)] != turn.sent or self.setting is None:
             return
         for word in agreed[len(turn.sent) :]:
@@ -117,17 +117,17 @@ class Transcription:
         if model == DIARIZING_MODEL:
             for segment in _segments(text, stored.audio_ms / 1000):
                 context.emit(f"{EVENT}.segment", **ids, **segment, id=f"seg_{context.ids.random(21)}")
-        extra = {"logprobs": turn.logprobs} if self._tells_logprobs else {}
+        extra = {"logprobs": turn.logprobs} if self._sends_logprobs else {}
         used = usage.transcription_usage(model, stored.audio_ms, text)
         context.emit(f"{EVENT}.completed", **ids, transcript=text, usage=used, **extra)
 
     @property
-    def _tells_logprobs(self) -> bool:
+    def _sends_logprobs(self) -> bool:
         return LOGPROBS in (self.context.config.session["include"] or [])
 
     def _delta(self, item_id: str, turn: _Turn, delta: str) -> None:
         extra = {}
-        if self._tells_logprobs:
+        if self._sends_logprobs:
             certainty = -round(self.context.ids.chance.random() / 4, 4)
             extra["logprobs"] = [{"token": delta, "logprob": certainty, "bytes": list(delta.encode())}]
             turn.logprobs += extra["logprobs"]
@@ -161,7 +161,7 @@ def _continued(sent: str, text: str) -> str:
     """Return the whole transcript: words already sent stay, the rest comes from the final recognition."""
     if not sent or text.startswith(sent):
         return text
-    if text.startswith("("):  # nothing was understood in the end: what was told is all there is
+    if text.startswith("("):  # nothing was recognized in the end: the words already sent are the transcript
         return sent
     return " ".join([sent, *text.split()[len(sent.split()) :]])
 

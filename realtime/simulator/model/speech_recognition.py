@@ -81,11 +81,11 @@ def _understand(pcm: bytes, whole: bool = True) -> str:
         decoder.start_utt()
         decoder.process_raw(resample(in_room(pcm), RATE, RECOGNITION_RATE), full_utt=True)
         decoder.end_utt()
-        heard = decoder.hyp()
-    if heard is None or not heard.hypstr:
+        hypothesis = decoder.hyp()
+    if hypothesis is None or not hypothesis.hypstr:
         return ""
-    confidence = math.log(max(heard.best_score, 1e-300)) / (duration_ms(pcm) / 1000 + 2 * ROOM_SECONDS)
-    words = heard.hypstr
+    confidence = math.log(max(hypothesis.best_score, 1e-300)) / (duration_ms(pcm) / 1000 + 2 * ROOM_SECONDS)
+    words = hypothesis.hypstr
     if confidence < SURE or (whole and _UNFINISHED.match(words)):
         return ""
     return _written(words)
@@ -117,7 +117,7 @@ _LOCK = threading.Lock()
 def _decoder() -> Any:
     """Return the recognizer with its grammar, loaded once (0.5 s); None if pocketsphinx is not installed."""
     try:
-        from pocketsphinx import Decoder  # noqa: PLC0415  (loads a model of 30 MB: only when somebody speaks)
+        from pocketsphinx import Decoder  # noqa: PLC0415  (loads a model of 30 MB: only for the first speech)
 
         decoder = Decoder(samprate=RECOGNITION_RATE, loglevel="FATAL", lm=None)
         cities = [city.replace("_", " ") for city in CITIES]
@@ -127,6 +127,6 @@ def _decoder() -> Any:
         decoder.add_jsgf_string("said", grammar)
         decoder.activate_search("said")
     except (ImportError, RuntimeError, OSError) as error:
-        log.info("no pocketsphinx here (%s): the simulator hears that somebody speaks, not what", error)
+        log.info("no pocketsphinx here (%s): the simulator detects speech but recognizes no words", error)
         return None
     return decoder

@@ -80,10 +80,10 @@ class _Espeak:
         if self.rate <= 0:
             raise OSError("espeak-ng could not be initialised")
         prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-        self.callback = prototype(self._take)  # kept: ctypes does not
+        self.callback = prototype(self._collect)  # kept: ctypes does not
         library.espeak_SetSynthCallback(self.callback)
 
-    def _take(self, wave: Any, count: int, events: Any) -> int:
+    def _collect(self, wave: Any, count: int, events: Any) -> int:
         if wave and count > 0:
             self.chunks.append(ctypes.string_at(wave, count * 2))
         return 0
@@ -113,7 +113,7 @@ def _espeak() -> _Espeak | None:
 def _loaded() -> _Espeak | None:
     """The engine, or None where the wheel is not installed or does not fit the machine."""
     try:
-        import espeakng_loader  # noqa: PLC0415  (loading costs 100 ms: only when somebody speaks)
+        import espeakng_loader  # noqa: PLC0415  (loading costs 100 ms: only for a session that speaks)
 
         return _Espeak(ctypes.CDLL(espeakng_loader.get_library_path()), espeakng_loader.get_data_path())
     except (ImportError, OSError) as error:

@@ -16,7 +16,7 @@ class StepCursor:
     """Stands before the next step of a scenario."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
-        self.taken = 0
+        self.passed = 0
         """Number of steps passed so far, repeats included."""
         self._all = steps
         self._steps = walk(steps)
@@ -26,27 +26,27 @@ class StepCursor:
     @property
     def next(self) -> Step | None:
         """The next step; None at the end."""
-        return self.foreseen(0)
+        return self.peek(0)
 
     @property
     def described(self) -> str:
         """The next step and its number (3.2: the second within the third). There must be a next step."""
         return _described(*self._ahead[0])
 
-    def foreseen(self, count: int) -> Step | None:
+    def peek(self, count: int) -> Step | None:
         """Return the step ``count`` places after the next."""
         self._ahead.extend(itertools.islice(self._steps, max(0, count + 1 - len(self._ahead))))
         return self._ahead[count][1] if count < len(self._ahead) else None
 
-    def pass_on(self) -> None:
+    def step(self) -> None:
         """Move past the next step."""
         self._reached.add(self._ahead.popleft()[0])
-        self.taken += 1
+        self.passed += 1
 
     def will_answer(self) -> bool:
         """Return True if an answer comes before the next step that waits for an event."""
         for count in range(FORESIGHT):
-            step = self.foreseen(count)
+            step = self.peek(count)
             if step is None or isinstance(step, Expect | Until):
                 return False
             if isinstance(step, Say | Call | Fail):

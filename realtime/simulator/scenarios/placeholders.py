@@ -34,13 +34,13 @@ class Known:
         """Remember the ids in an event to the client."""
         item, response = event.get("item"), event.get("response")
         item = item if isinstance(item, dict) else {}
-        told = {
+        found = {
             "item_id": event.get("item_id") or item.get("id"),
             "call_id": event.get("call_id") or item.get("call_id"),
             "response_id": event.get("response_id") or (response.get("id") if isinstance(response, dict) else None),
             "previous_item_id": event.get("previous_item_id"),
         }
-        self._ids.update((name, value) for name, value in told.items() if value is not None)
+        self._ids.update((name, value) for name, value in found.items() if value is not None)
 
     def value_of(self, name: str) -> Any:
         """Return the value of a name. Raises Unfilled."""

@@ -37,18 +37,18 @@ from realtime.simulator.validation.json_reader import read
 class ScenarioPlayer:
     """One session and its scenario.
 
-    Feed and drain it as a SimulatedSession. ``events_to_send`` may return more than events; ``problems`` and ``unreached``
+    Feed and drain it as a SimulatedSession. ``events_to_send`` may return more than events; ``failures`` and ``unreached``
     report deviations from the scenario.
     """
 
     def __init__(
-        self, session: SimulatedSession, scenario: Scenario, otherwise: Callable[[], response_plan.Plan | None] = lambda: None
+        self, session: SimulatedSession, scenario: Scenario, fallback_plan: Callable[[], response_plan.Plan | None] = lambda: None
     ) -> None:
-        """``session`` is new. ``otherwise`` plans responses without a step; None leaves the plan to the model."""
+        """``session`` is new. ``fallback_plan`` plans responses without a step; None leaves the plan to the model."""
         self.session = session
         self.scenario = scenario
-        self.otherwise = otherwise
-        self.problems: list[str] = []
+        self.fallback_plan = fallback_plan
+        self.failures: list[str] = []
         """Failed steps, one sentence each."""
         self.over = False
         """The connection was ended by a step: nothing follows."""
@@ -84,7 +84,7 @@ class ScenarioPlayer:
         normally = self.scenario.mode == "on top"
         if expected and event is not None and isinstance(step, Expect):
             self._known.event = event
-            self._cursor.pass_on()
+            self._cursor.step()
             normally = normally if step.normally is None else step.normally
         if normally:
             self.session.receive_text(raw)
@@ -140,29 +140,29 @@ class ScenarioPlayer:
         moving = not self.over
         while moving:
             events = self.session.events_to_send()
-            if not all(map(self._told, events)):
+            if not all(map(self._forward, events)):
                 return
-            moving = bool(events) or self._take_steps() or self._give_thoughts()
+            moving = bool(events) or self._run_steps() or self._leave_to_model()
 
-    def _told(self, raw: str) -> bool:
+    def _forward(self, raw: str) -> bool:
         """Pass on an event of the session, then the steps that waited for this event. False if a step ended the connection."""
         self._out.append(raw)
         event = json.loads(raw)
         self._known.learn(event)
         step = self._cursor.next
         if isinstance(step, Until) and _is(step, event):
-            self._cursor.pass_on()
-            self._take_steps()
+            self._cursor.step()
+            self._run_steps()
         return not self.over
 
-    def _take_steps(self) -> bool:
+    def _run_steps(self) -> bool:
         """Take the steps that need not wait. Returns True if steps were taken and the connection goes on."""
-        before = self._cursor.taken
-        while not self.over and (step := self._cursor.next) is not None and self._take(step):
-            self._cursor.pass_on()
-        return before != self._cursor.taken and not self.over
+        before = self._cursor.passed
+        while not self.over and (step := self._cursor.next) is not None and self._run_step(step):
+            self._cursor.step()
+        return before != self._cursor.passed and not self.over
 
-    def _take(self, step: Step) -> bool:
+    def _run_step(self, step: Step) -> bool:
         """Take a step; False if the step has to wait."""
         if isinstance(step, Expect | Until):
             return False
@@ -173,7 +173,7 @@ class ScenarioPlayer:
         try:
             self._out.extend(self._frames(step))
         except Unfilled as unfilled:
-            self._problem(f"there is nothing yet that {{{unfilled}}} could stand for")
+            self._add_failure(f"there is nothing yet that {{{unfilled}}} could stand for")
         self.over = isinstance(step, Drop | Close)
         return True
 
@@ -218,21 +218,21 @@ class ScenarioPlayer:
             if self.session.responder.active is not None or self.session.close is not None:
                 return False
             if self.session.config.transcribes:
-                self._problem("there are no responses in a transcription session")
+                self._add_failure("there are no responses in a transcription session")
                 return True
             self.session.responder.respond({})
-        thoughts = self.session.awaited_plans()
+        awaited = self.session.awaited_plans()
         plan: response_plan.Plan = []
         while isinstance(step := self._cursor.next, Say | Call | Fail):
             try:
                 plan.append(self._planned(step))
             except Unfilled as unfilled:
-                self._problem(f"there is nothing yet that {{{unfilled}}} could stand for")
+                self._add_failure(f"there is nothing yet that {{{unfilled}}} could stand for")
                 plan.append(response_plan.Say(f"{{{unfilled}}}"))
-            if not isinstance(self._cursor.foreseen(1), Say | Call | Fail):
+            if not isinstance(self._cursor.peek(1), Say | Call | Fail):
                 break
-            self._cursor.pass_on()
-        self.session.work_done(thoughts[0], plan)
+            self._cursor.step()
+        self.session.work_done(awaited[0], plan)
         return True
 
     def _planned(self, step: Say | Call | Fail) -> response_plan.Say | response_plan.CallTool | response_plan.Fail:
@@ -243,17 +243,17 @@ class ScenarioPlayer:
         arguments = fill(step.arguments, self._known.value_of)
         return response_plan.CallTool(step.name, arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False))
 
-    def _give_thoughts(self) -> bool:
+    def _leave_to_model(self) -> bool:
         """Leave waiting responses to the model if no step is going to answer them. Returns True if there were any."""
-        thoughts = self.session.awaited_plans()
-        if not thoughts or self._cursor.will_answer():
+        awaited = self.session.awaited_plans()
+        if not awaited or self._cursor.will_answer():
             return False
-        for key in thoughts:
-            self.session.work_done(key, self.otherwise())
+        for key in awaited:
+            self.session.work_done(key, self.fallback_plan())
         return True
 
-    def _problem(self, what: str) -> None:
-        self.problems.append(f"{self._cursor.described}: {what}")
+    def _add_failure(self, what: str) -> None:
+        self.failures.append(f"{self._cursor.described}: {what}")
 
 
 def _is(step: Expect | Until, event: dict[str, Any]) -> bool:

@@ -105,13 +105,13 @@ class SimulatorConnection:
                     self.sent.clear()
                     await self.sent.wait()
         except ConnectionClosed:
-            log.debug("a client vanished")
+            log.debug("a client left")
         finally:
             for task in (sender, *self.tasks):
                 task.cancel()
             await asyncio.gather(sender, *self.tasks, return_exceptions=True)
             if isinstance(self.front, ScenarioPlayer):
-                complaints = [*self.front.problems, *(f"{step}: not reached" for step in self.front.unreached())]
+                complaints = [*self.front.failures, *(f"{step}: not reached" for step in self.front.unreached())]
                 self.server.complaints.extend(complaints)
                 for complaint in complaints:
                     log.warning("scenario %s: %s", self.front.scenario.name, complaint)
@@ -135,12 +135,12 @@ class SimulatorConnection:
         try:
             await self._send_all()
         except ConnectionClosed:
-            log.debug("a client vanished before it was told all")
-        except Exception:  # our own mistake, told in full; the client must not wait for what never comes
+            log.debug("a client left before all frames were sent")
+        except Exception:  # a bug, logged in full; the client must not wait for frames that never come
             log.exception("the simulator cannot go on with a session")
             await self.connection.close(1011)
         finally:
-            self.sent.set()  # nobody must wait for what is never sent
+            self.sent.set()  # run() must not wait for frames that are never sent
 
     async def _send_all(self) -> None:
         closing = False

@@ -16,9 +16,9 @@ from realtime.simulator.validation.session_config import TRANSCRIPTION_MODELS
 
 PATHS = ("/v1/realtime", "/realtime")
 """Paths of the WebSocket; POST addresses lie below them."""
-KNOWN = ("gpt-realtime", "gpt-4o-realtime", "gpt-4o-mini-realtime")
+MODEL_PREFIXES = ("gpt-realtime", "gpt-4o-realtime", "gpt-4o-mini-realtime")
 """Prefixes of usable models."""
-SILENT = ("gpt-realtime-whisper", "gpt-realtime-translate")
+NON_CONVERSATIONAL = ("gpt-realtime-whisper", "gpt-realtime-translate")
 """Models with such a prefix that cannot hold a conversation."""
 DROP = "gpt-drop"
 """A model whose connection breaks off after the first response.created: for tests of lost connections."""
@@ -104,7 +104,7 @@ def check_handshake(
         return AcceptedThenClosed(Refusal("missing_model", message).error(None), 4000)
     if model == DROP:
         return Accepted("gpt-realtime", drop=True, beta=beta, settings=settings)
-    if not model.startswith(KNOWN) or model.startswith(SILENT):
+    if not model.startswith(MODEL_PREFIXES) or model.startswith(NON_CONVERSATIONAL):
         message = f'Model "{model}" is not supported in realtime mode.'
         if model in TRANSCRIPTION_MODELS:
             message += " A transcription model cannot be the session's model: connect with intent=transcription instead."

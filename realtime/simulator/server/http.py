@@ -62,7 +62,7 @@ class HttpExchange:
         self._body = bytearray()
 
     @property
-    def heard_all(self) -> bool:
+    def request_complete(self) -> bool:
         """True once the client has sent its request completely; closing earlier could cost the client the response."""
         return self._connection.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
 
@@ -75,7 +75,7 @@ class HttpExchange:
             return self._go_on()
         except h11.RemoteProtocolError as error:
             what = str(error).partition(":")[0]  # behind the colon h11 repeats what came
-            return self._say(failure(error.error_status_hint, f"This request is not HTTP/1.1: {what}."))
+            return self._send_out(failure(error.error_status_hint, f"This request is not HTTP/1.1: {what}."))
 
     def _go_on(self) -> bytes:
         while True:
@@ -85,9 +85,9 @@ class HttpExchange:
             elif isinstance(event, h11.Data):
                 self._body += event.data
                 if len(self._body) > LARGEST_BODY:
-                    return self._say(failure(413, f"A request may have {LARGEST_BODY} bytes."))
+                    return self._send_out(failure(413, f"A request may have {LARGEST_BODY} bytes."))
             elif isinstance(event, h11.EndOfMessage) and self._request is not None:
-                return self._say(self.answer(_asked(self._request, bytes(self._body))))
+                return self._send_out(self.answer(_asked(self._request, bytes(self._body))))
             elif event is h11.NEED_DATA:
                 if not self._connection.they_are_waiting_for_100_continue:
                     return b""
@@ -96,7 +96,7 @@ class HttpExchange:
                 self.over = True
                 return b""
 
-    def _say(self, answer: HttpResponse) -> bytes:
+    def _send_out(self, answer: HttpResponse) -> bytes:
         self.over = True
         if self._connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return b""
@@ -105,10 +105,10 @@ class HttpExchange:
         parts = [h11.Response(
             status_code=answer.status, reason=HTTPStatus(answer.status).phrase.encode(), headers=list(headers.items())
         )]  # fmt: skip
-        said = b"".join(self._connection.send(part) or b"" for part in parts)
+        data_out = b"".join(self._connection.send(part) or b"" for part in parts)
         if self._request is None or self._request.method != b"HEAD":
-            said += self._connection.send(h11.Data(data=body)) or b""
-        return said + (self._connection.send(h11.EndOfMessage()) or b"")
+            data_out += self._connection.send(h11.Data(data=body)) or b""
+        return data_out + (self._connection.send(h11.EndOfMessage()) or b"")
 
 
 def _asked(request: h11.Request, body: bytes) -> HttpRequest:
@@ -167,13 +167,13 @@ class HttpFallbackConnection(ServerConnection):
             super().data_received(data)
         else:
             was_over = self.exchange.over
-            said = self.exchange.receive(data)
+            data_out = self.exchange.receive(data)
             if not was_over:  # else it is read and forgotten, until the client has seen the answer
-                self._say(said, self.exchange)
+                self._send_out(data_out, self.exchange)
 
-    def _say(self, said: bytes, exchange: HttpExchange) -> None:
-        self.transport.write(said)
-        if exchange.over and exchange.heard_all:
+    def _send_out(self, data_out: bytes, exchange: HttpExchange) -> None:
+        self.transport.write(data_out)
+        if exchange.over and exchange.request_complete:
             self.transport.close()
         elif exchange.over:
             self.transport.write_eof()
@@ -190,7 +190,7 @@ class HttpFallbackConnection(ServerConnection):
             try:
                 await super().handshake(*arguments, **named)
             except (InvalidHandshake, ConnectionClosed) as error:
-                # The client's mistake, which it has been told, or it has gone: no error of ours for the log.
+                # The client's mistake, already answered, or the client has left: not an error for our log.
                 self.logger.debug("no WebSocket was opened: %s", error)
 
 

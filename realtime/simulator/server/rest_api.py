@@ -27,13 +27,13 @@ from realtime.simulator.validation.session_config import SessionConfig
 
 SHORTEST, LONGEST = 10, 7200
 """Limits of a key's lifetime in seconds."""
-USUAL = 600
+DEFAULT_LIFETIME = 600
 """Default lifetime of a key in seconds."""
-USUAL_OF_THE_BETA = 60
+BETA_LIFETIME = 60
 """Default lifetime of the beta's keys in seconds."""
-GONE = {"realtime": ("client_secret", "temperature"), "transcription": ("client_secret", "modalities")}
+BETA_ONLY_FIELDS = {"realtime": ("client_secret", "temperature"), "transcription": ("client_secret", "modalities")}
 """Fields of the beta's session that GA does not have, by kind; ``modalities`` had no meaning without a model."""
-OF_TRANSCRIPTION = ("include", "input_audio_format", "input_audio_noise_reduction", "input_audio_transcription", "turn_detection")
+BETA_TRANSCRIPTION_FIELDS = ("include", "input_audio_format", "input_audio_noise_reduction", "input_audio_transcription", "turn_detection")
 """Fields of the beta's transcription sessions."""
 MODEL = "gpt-realtime"
 """The model in the description of a session whose key names none. The API's own choice is not documented."""
@@ -86,9 +86,9 @@ class RestApi:
         for name in body:
             if name not in ("expires_after", "session"):
                 raise unknown_parameter(name)
-        seconds = _lifetime(body.get("expires_after"), "expires_after", USUAL)
+        seconds = _lifetime(body.get("expires_after"), "expires_after", DEFAULT_LIFETIME)
         key, session = self._mint(seconds, body.get("session"))
-        # Both are told so here, though not in sessions (seen in recorded traffic, protocol 1.3).
+        # Both appear here, though not in sessions (seen in recorded traffic, protocol 1.3).
         for tool in session.get("tools", []):
             if tool["type"] == "function":
                 tool.setdefault("description", None)
@@ -99,10 +99,10 @@ class RestApi:
 
     def _beta_session(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
         for name in body:
-            if kind == "transcription" and name not in (*GONE[kind], *OF_TRANSCRIPTION):
+            if kind == "transcription" and name not in (*BETA_ONLY_FIELDS[kind], *BETA_TRANSCRIPTION_FIELDS):
                 raise unknown_parameter(name)
         seconds = _beta_lifetime(body.get("client_secret"))
-        settings = {name: value for name, value in body.items() if name not in GONE[kind]}
+        settings = {name: value for name, value in body.items() if name not in BETA_ONLY_FIELDS[kind]}
         try:
             key, session = self._mint(seconds, {"type": kind, **settings_to_ga(settings)})
         except Refusal as refusal:
@@ -167,10 +167,10 @@ def _lifetime(given: Any, path: str, usual: int) -> int:
 def _beta_lifetime(secret: Any) -> int:
     """Seconds a beta session's key is wanted for."""
     if secret is None:
-        return USUAL_OF_THE_BETA
+        return BETA_LIFETIME
     expect("client_secret", secret, "an object")
     name = "expires_at" if "expires_at" in secret else "expires_after"  # the SDK's types name it so for transcription
-    return _lifetime(secret.get(name), f"client_secret.{name}", USUAL_OF_THE_BETA)
+    return _lifetime(secret.get(name), f"client_secret.{name}", BETA_LIFETIME)
 
 
 def _of_the_beta(refusal: Refusal) -> Refusal:

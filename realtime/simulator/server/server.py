@@ -80,8 +80,8 @@ class SimulatorServer:
             raise TypeError(f"options.scenario must be a Scenario, not {given!r}: realtime.simulator.scenarios.loader.load reads a file")
         self._scenario = self.options.scenario
         self._server: Server | None = None
-        self._workers: ThreadPoolExecutor | None = None
-        self._ears: ThreadPoolExecutor | None = None
+        self._synthesis_workers: ThreadPoolExecutor | None = None
+        self._recognition_workers: ThreadPoolExecutor | None = None
 
     @property
     def url(self) -> str:
@@ -91,14 +91,14 @@ class SimulatorServer:
 
     async def start(self) -> None:
         """Start listening. Raises OSError if the port is taken."""
-        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="simulator voice")
-        self._ears = ThreadPoolExecutor(WORKERS, thread_name_prefix="simulator ears")
+        self._synthesis_workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="simulator voice")
+        self._recognition_workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="simulator ears")
         self._server = await serve(
             self._serve,
             self.host,
             self.port,
             process_request=self._refuse,
-            process_response=_told_as_the_api_does,
+            process_response=_in_api_shape,
             select_subprotocol=_subprotocol,
             max_size=MESSAGE_LIMIT,
             compression=None,
@@ -116,7 +116,7 @@ class SimulatorServer:
         if self._server is not None:
             self._server.close(code=1001, reason="the simulator stops")
             await self._server.wait_closed()
-        for workers in (self._workers, self._ears):
+        for workers in (self._synthesis_workers, self._recognition_workers):
             if workers is not None:
                 workers.shutdown(wait=False, cancel_futures=True)
 
@@ -179,7 +179,7 @@ class SimulatorServer:
 
     async def receive_in_thread(self, session: SimulatedSession | ScenarioPlayer, raw: str) -> None:
         """Process a frame in a thread; nothing else may use the session meanwhile."""
-        await asyncio.get_running_loop().run_in_executor(self._ears, session.receive_text, raw)
+        await asyncio.get_running_loop().run_in_executor(self._recognition_workers, session.receive_text, raw)
 
     async def run_job(self, work: Work) -> Any:
         """Do a piece of work in a thread."""
@@ -187,24 +187,24 @@ class SimulatorServer:
         if isinstance(work, Recognize):
             if self.options.ears == "off":
                 return "" if work.partial else f"({duration_ms(work.pcm) / 1000:.1f} s of speech)"
-            return await loop.run_in_executor(self._ears, transcribe_so_far if work.partial else transcribe, work.pcm)
-        return await loop.run_in_executor(self._workers, speak, work.text, work.voice, work.speed, self.options.voice)
+            return await loop.run_in_executor(self._recognition_workers, transcribe_so_far if work.partial else transcribe, work.pcm)
+        return await loop.run_in_executor(self._synthesis_workers, speak, work.text, work.voice, work.speed, self.options.voice)
 
 
 def _response(status: int, body: dict[str, Any], headers: Mapping[str, str]) -> Response:
     """Return the HTTP response to a failed handshake."""
-    told = json.dumps(body).encode()
-    all_headers = {"Content-Type": "application/json", "Content-Length": str(len(told)), "Connection": "close", **headers}
-    return Response(status, HTTPStatus(status).phrase, Headers(all_headers), told)
+    content = json.dumps(body).encode()
+    all_headers = {"Content-Type": "application/json", "Content-Length": str(len(content)), "Connection": "close", **headers}
+    return Response(status, HTTPStatus(status).phrase, Headers(all_headers), content)
 
 
-def _told_as_the_api_does(connection: ServerConnection, request: Request, response: Response) -> Response | None:
+def _in_api_shape(connection: ServerConnection, request: Request, response: Response) -> Response | None:
     """Convert a failed handshake of websockets into the API's error shape; None leaves the response unchanged."""
     if response.status_code < HTTPStatus.BAD_REQUEST or response.headers.get("Content-Type") == "application/json":
         return None
-    said = failure(response.status_code, bytes(response.body).decode().partition("\n")[0])
+    error = failure(response.status_code, bytes(response.body).decode().partition("\n")[0])
     upgrade = {"Upgrade": "websocket", "Connection": "Upgrade, close"}
-    return _response(said.status, said.body, upgrade if said.status == HTTPStatus.UPGRADE_REQUIRED else {})
+    return _response(error.status, error.body, upgrade if error.status == HTTPStatus.UPGRADE_REQUIRED else {})
 
 
 def _subprotocol(connection: ServerConnection, offered: Any) -> Any:

@@ -110,16 +110,16 @@ class McpCalls:
         self.context = context
         self.listed: Listed = {}
         """Tools available for calls."""
-        self._offered: set[str] = set()
+        self._known: set[str] = set()
 
-    def offer(self, tools: list[dict[str, Any]]) -> None:
+    def update_tools(self, tools: list[dict[str, Any]]) -> None:
         """List the tools of new servers and forget servers that are no longer in the settings."""
         in_force = {_key(tool) for tool in tools if tool.get("type") == "mcp"}
-        self._offered &= in_force
+        self._known &= in_force
         self.listed = {key: found for key, found in self.listed.items() if key in in_force}
         for tool in tools:
-            if tool.get("type") == "mcp" and _key(tool) not in self._offered:
-                self._offered.add(_key(tool))
+            if tool.get("type") == "mcp" and _key(tool) not in self._known:
+                self._known.add(_key(tool))
                 self.context.schedule(self._list(tool))
 
     def _list(self, tool: dict[str, Any]) -> Script:
@@ -134,11 +134,11 @@ class McpCalls:
         yield LISTING
         found = SERVERS.get(str(tool.get("server_url")))
         if found is None:
-            self._offered.discard(_key(tool))  # the next update tries again
+            self._known.discard(_key(tool))  # the next update tries again
         else:
             allowed = tool.get("allowed_tools")
             tools = tuple(each for each in found if allowed is None or _matches(each, allowed))
-            if _key(tool) in self._offered:  # else it was taken away meanwhile
+            if _key(tool) in self._known:  # else it was removed meanwhile
                 self.listed = {**self.listed, _key(tool): tools}
             item["tools"] = [each.listed() for each in tools]
         context.emit(f"mcp_list_tools.{'failed' if found is None else 'completed'}", item_id=item["id"])
@@ -155,9 +155,9 @@ class McpCalls:
         items = [stored.item for stored in input_]
         last = items[-1] if items else {}
         if last.get("type") == "mcp_call":
-            return [response_plan.Say(_told(last))]
+            return [response_plan.Say(_outcome(last))]
         choice = settings["tool_choice"]
-        offers = [tool for tool in settings["tools"] if tool.get("type") == "mcp"]
+        entries = [tool for tool in settings["tools"] if tool.get("type") == "mcp"]
         if last.get("type") == "mcp_approval_response":
             asked = next((item for item in items if item.get("id") == last["approval_request_id"]), None)
             if asked is None or asked["type"] != "mcp_approval_request":
@@ -168,26 +168,26 @@ class McpCalls:
         if choice == "none" or last.get("role") != "user":
             return None
         question = input_[-1].text
-        any_server = choice == "required" and len(offers) == len(settings["tools"])
-        for offer in offers:
-            tools = listed.get(_key(offer), ())
+        any_server = choice == "required" and len(entries) == len(settings["tools"])
+        for entry in entries:
+            tools = listed.get(_key(entry), ())
             if isinstance(choice, dict):
-                forced = choice.get("server_label") == offer["server_label"]
+                forced = choice.get("server_label") == entry["server_label"]
                 wanted = [tool for tool in tools if forced and choice.get("name") in (None, tool.name)]
             else:
                 words = set(_WORD.findall(question.lower()))  # no pattern is made of a tool's name
                 wanted = [tool for tool in tools if tool.name.lower() in words]
                 wanted = wanted or list(tools if any_server else ())
             if wanted:
-                return [_call(offer, wanted[0], question)]
+                return [_call(entry, wanted[0], question)]
         return None
 
     def call(self, response: Response) -> None:
         """A response has ended: now the servers are called."""
         for output in response.outputs.calls:
             label, name = output.item["server_label"], output.item["name"]
-            offers = (tool for tool in response.settings["tools"] if tool.get("server_label") == label)
-            tools = [tool for offer in offers for tool in self.listed.get(_key(offer), ()) if tool.name == name]
+            entries = (tool for tool in response.settings["tools"] if tool.get("server_label") == label)
+            tools = [tool for entry in entries for tool in self.listed.get(_key(entry), ()) if tool.name == name]
             self.context.schedule(self._run(response, output, tools))
 
     def _run(self, response: Response, output: OutputItem, tools: list[ServerTool]) -> Script:
@@ -207,9 +207,9 @@ def _key(tool: dict[str, Any]) -> str:
     return json.dumps({key: tool[key] for key in sorted(tool) if key != "require_approval"}, sort_keys=True)
 
 
-def _call(offer: dict[str, Any], tool: ServerTool, question: str) -> response_plan.CallServer:
+def _call(entry: dict[str, Any], tool: ServerTool, question: str) -> response_plan.CallServer:
     arguments = json.dumps(tool.read(question), separators=(",", ":"))
-    return response_plan.CallServer(offer["server_label"], tool.name, arguments, _needs_approval(tool, offer.get("require_approval")))
+    return response_plan.CallServer(entry["server_label"], tool.name, arguments, _needs_approval(tool, entry.get("require_approval")))
 
 
 def _needs_approval(tool: ServerTool, wanted: Any) -> bool:
@@ -240,7 +240,7 @@ def _object(text: str) -> dict[str, Any]:
     return value
 
 
-def _told(item: dict[str, Any]) -> str:
+def _outcome(item: dict[str, Any]) -> str:
     """A call's outcome in words."""
     if item.get("error"):
         return f"{item['name']} did not work: {item['error'].get('message') or item['error'].get('type')}"

@@ -37,7 +37,7 @@ class OutputAudioBuffer:
         """Play an answer's audio, PCM16 24 kHz, after the audio already in the buffer."""
         if self._now is None or self._now.response_id != response_id:
             self._now = _Played(response_id, item_id, self.clock())
-            self._tell("started", response_id)
+            self._send("started", response_id)
         elif self._now.item_id != item_id:  # the response speaks in another item, when the one before has been played
             self._now.item_id, self._now.began, self._now.ms = item_id, self._now.began + self._now.ms / 1000, 0.0
         self._now.ms += duration_ms(pcm)
@@ -51,25 +51,25 @@ class OutputAudioBuffer:
         """Stop playing, for ``output_audio_buffer.clear`` or the user's speech. The item keeps the part that was played."""
         if self._now is not None:
             played, self._now = self._now, None
-            heard = min(played.ms, (self.clock() - played.began) * 1000)
-            self.context.schedule(self._cleared(played, max(0, int(heard))))
+            played_ms = min(played.ms, (self.clock() - played.began) * 1000)
+            self.context.schedule(self._cleared(played, max(0, int(played_ms))))
 
     def _drain(self, played: _Played) -> Script:
         yield max(CLEARING, played.began + played.ms / 1000 - self.clock())
         if self._now is played:
             self._now = None
-            self._tell("stopped", played.response_id)
+            self._send("stopped", played.response_id)
 
-    def _cleared(self, played: _Played, heard_ms: int) -> Script:
+    def _cleared(self, played: _Played, played_ms: int) -> Script:
         yield CLEARING
-        self._tell("cleared", played.response_id)
+        self._send("cleared", played.response_id)
         stored = self.context.items.get(played.item_id)
-        if stored is not None and heard_ms <= stored.audio_ms:
-            self.context.items.truncate(played.item_id, 0, heard_ms)
+        if stored is not None and played_ms <= stored.audio_ms:
+            self.context.items.truncate(played.item_id, 0, played_ms)
             self.context.emit(
-                "conversation.item.truncated", item_id=played.item_id, content_index=0, audio_end_ms=heard_ms
+                "conversation.item.truncated", item_id=played.item_id, content_index=0, audio_end_ms=played_ms
             )
 
-    def _tell(self, what: str, response_id: str) -> None:
+    def _send(self, what: str, response_id: str) -> None:
         event_id = "event_" + "".join(self.context.ids.chance.choices(HEX, k=16))
         self.context.emit(f"output_audio_buffer.{what}", event_id=event_id, response_id=response_id)

@@ -24,7 +24,7 @@ class OutputItem:
     index: int
     part: str = ""
     """audio or text; empty for a function call."""
-    said: str = ""
+    text: str = ""
     """Transcript, text or arguments sent so far."""
     pcm: bytearray = field(default_factory=bytearray)
     """PCM16 24 kHz sent so far."""
@@ -38,8 +38,8 @@ class OutputItems:
     def __init__(
         self, context: SessionContext, output_audio_buffer: OutputAudioBuffer | None, response_id: str, format_: str, apart: bool
     ) -> None:
-        """``format_`` is that of the sound; ``apart`` writes nothing into the conversation. With a ``playback`` the sound
-        travels beside the events."""
+        """``format_`` is the audio format; ``apart`` writes nothing into the conversation. With an ``output_audio_buffer`` the
+        audio travels beside the events."""
         self.context = context
         self.output_audio_buffer = output_audio_buffer
         self.response_id = response_id
@@ -75,16 +75,16 @@ class OutputItems:
         """Send the next token of a message, written or spoken."""
         type_ = "response.output_audio_transcript.delta" if output.part == "audio" else "response.output_text.delta"
         self._emit_for(output, type_, content_index=0, delta=token, obfuscation=self.context.ids.padding(token))
-        output.said += token
+        output.text += token
 
-    def argue(self, output: OutputItem, token: str) -> None:
+    def write_arguments(self, output: OutputItem, token: str) -> None:
         """A little more of a call's arguments."""
         call = {"call_id": output.item["call_id"]} if "call_id" in output.item else {}
         padding = self.context.ids.padding(token)
         self._emit_for(output, f"response.{output.item['type']}_arguments.delta", **call, delta=token, obfuscation=padding)
-        output.said += token
+        output.text += token
 
-    def sound(self, output: OutputItem, pcm: bytes) -> None:
+    def write_audio(self, output: OutputItem, pcm: bytes) -> None:
         """Send the next audio of a message, PCM16 24 kHz."""
         if self.output_audio_buffer is None:
             sound = from_pcm24(pcm, self.format)
@@ -110,22 +110,22 @@ class OutputItems:
             if output.part == "audio":
                 self._emit_for(output, "response.output_audio.done", content_index=0)
             done = "response.output_audio_transcript.done" if output.part == "audio" else "response.output_text.done"
-            self._emit_for(output, done, content_index=0, **{key: output.said})
-            self._emit_for(output, "response.content_part.done", content_index=0, part=_part(output.part, output.said))
-            item["content"] = [{"type": f"output_{output.part}", key: output.said}]
+            self._emit_for(output, done, content_index=0, **{key: output.text})
+            self._emit_for(output, "response.content_part.done", content_index=0, part=_part(output.part, output.text))
+            item["content"] = [{"type": f"output_{output.part}", key: output.text}]
         elif item["type"] != "mcp_approval_request":
-            item["arguments"] = output.said
+            item["arguments"] = output.text
             # Also for a call that was interrupted (reference of this event): the item's status tells the two apart.
             call = {"call_id": item["call_id"], "name": item["name"]} if "call_id" in item else {}
-            self._emit_for(output, f"response.{item['type']}_arguments.done", **call, arguments=output.said)
+            self._emit_for(output, f"response.{item['type']}_arguments.done", **call, arguments=output.text)
         if item["type"].startswith("mcp_"):
-            self._close_of_server(output, status)
+            self._close_server_item(output, status)
             return
         item["status"] = status
-        self._tell_done(output)
+        self._announce_done(output)
         self.context.emit("response.output_item.done", response_id=self.response_id, output_index=output.index, item=item)
 
-    def _close_of_server(self, output: OutputItem, status: str) -> None:
+    def _close_server_item(self, output: OutputItem, status: str) -> None:
         """Close an item of an MCP server. Those items have no status. A completed call ends in the conversation after the
         server's answer, after the response; an interrupted call is never made."""
         item = output.item
@@ -133,10 +133,10 @@ class OutputItems:
             self.context.emit("response.mcp_call.in_progress", output_index=output.index, item_id=item["id"])
             self.calls.append(output)
         else:
-            self._tell_done(output)
+            self._announce_done(output)
         self.context.emit("response.output_item.done", response_id=self.response_id, output_index=output.index, item=item)
 
-    def _tell_done(self, output: OutputItem) -> None:
+    def _announce_done(self, output: OutputItem) -> None:
         """The item is complete in the conversation, too."""
         item, stored = output.item, output.stored
         if stored is not None and self.context.items.get(item["id"]) is stored:  # the client may have deleted or replaced it
@@ -147,7 +147,7 @@ class OutputItems:
     def complete_call(self, output: OutputItem, outcome: dict[str, Any]) -> None:
         """Complete a call after its server's answer; ``outcome`` is the item's ``output`` or its ``error``."""
         output.item.update(outcome)
-        self._tell_done(output)
+        self._announce_done(output)
         how = "failed" if outcome.get("error") else "completed"
         self.context.emit(f"response.mcp_call.{how}", output_index=output.index, item_id=output.item["id"])
 
@@ -155,13 +155,13 @@ class OutputItems:
         """Return the tokens of each item so far."""
         return [
             {
-                "text": usage.count(output.said) + (0 if output.part else usage.count(output.item["name"])),
+                "text": usage.count(output.text) + (0 if output.part else usage.count(output.item["name"])),
                 "audio": int(duration_ms(output.pcm) / usage.ASSISTANT_AUDIO_MS),
             }
             for output in self
         ]
 
 
-def _part(kind: str, said: str) -> dict[str, Any]:
+def _part(kind: str, text: str) -> dict[str, Any]:
     """Return a content part for events: "audio" or "text", in contrast to "output_audio" and "output_text" in items."""
-    return {"type": "audio", "transcript": said} if kind == "audio" else {"type": "text", "text": said}
+    return {"type": "audio", "transcript": text} if kind == "audio" else {"type": "text", "text": text}

@@ -30,22 +30,22 @@ class Planner:
         choice = settings["tool_choice"]
         tools = {} if choice == "none" else {t["name"]: t for t in settings["tools"] if t.get("type") == "function"}
         forced = choice["name"] if isinstance(choice, dict) and choice.get("name") else "*" if choice == "required" else ""
-        said = [_said(stored) for stored in response.input]
+        items = [_model_item(stored) for stored in response.input]
         own = settings["instructions"] if settings["instructions"] != self.context.config.session["instructions"] else ""
-        if not said and own:  # the session's instructions say how to be, a response's own what to say
-            said = [response_plan.ModelItem("system", own)]
+        if not items and own:  # a response's own instructions stand in for a question
+            items = [response_plan.ModelItem("system", own)]
         if (plan_of_server := self.mcp_calls.plan(response.input, settings, listed)) is not None:
             return plan_of_server
         local = datetime.fromtimestamp(self.now()).astimezone()
-        plan = model.plan(response_plan.ModelInput(said, tools, forced, local))
+        plan = model.plan(response_plan.ModelInput(items, tools, forced, local))
         if settings.get("parallel_tool_calls") is False:
-            plan = _one_call(plan, said, response_plan.ModelInput(_asked(said), tools, forced, local))
+            plan = _one_call(plan, items, response_plan.ModelInput(_up_to_question(items), tools, forced, local))
         if not reasons(self.context.config.model):  # only the reasoning models speak before they call
             plan = [step for step in plan if not (isinstance(step, response_plan.Say) and step.phase == "commentary")]
         return plan
 
 
-def _said(stored: StoredItem) -> response_plan.ModelItem:
+def _model_item(stored: StoredItem) -> response_plan.ModelItem:
     item = stored.item
     kind = {"function_call": "call", "function_call_output": "output"}.get(item["type"], item.get("role") or "other")
     text = item.get("output") if kind == "output" else stored.text
@@ -53,15 +53,15 @@ def _said(stored: StoredItem) -> response_plan.ModelItem:
     return response_plan.ModelItem(kind, str(text or ""), name, arguments, call_id, tuple(images.described(item)))
 
 
-def _asked(said: list[response_plan.ModelItem]) -> list[response_plan.ModelItem]:
+def _up_to_question(items: list[response_plan.ModelItem]) -> list[response_plan.ModelItem]:
     """The conversation up to the last question."""
-    last = max((index for index, each in enumerate(said) if each.kind == "user"), default=len(said) - 1)
-    return said[: last + 1]
+    last = max((index for index, each in enumerate(items) if each.kind == "user"), default=len(items) - 1)
+    return items[: last + 1]
 
 
-def _one_call(plan: response_plan.Plan, said: list[response_plan.ModelItem], question: response_plan.ModelInput) -> response_plan.Plan:
+def _one_call(plan: response_plan.Plan, items: list[response_plan.ModelItem], question: response_plan.ModelInput) -> response_plan.Plan:
     """With ``parallel_tool_calls`` off, return the next of several calls that a question needs."""
-    since = said[len(question.said) :]
+    since = items[len(question.items) :]
     made = sum(each.kind == "output" for each in since)
     steps = model.plan(question) if made and since[-1].kind == "output" else plan
     calls = [step for step in steps if isinstance(step, response_plan.CallTool)]

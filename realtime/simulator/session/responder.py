@@ -71,7 +71,7 @@ class Responder:
         if self.active is not None:
             self._cancel(self.active, "turn_detected")
 
-    def answer_if_free(self) -> None:
+    def respond_if_idle(self) -> None:
         """Answer the user's turn, unless a response is active."""
         if self.active is None:
             self.respond({})
@@ -142,10 +142,10 @@ class Responder:
             for stored in response.input:
                 if stored.audio and stored.item.get("role") == "user":
                     yield from words(stored)
-            failure = "" if planned else scripted_failures.wanted(response.metadata, response.settings, response.input)
+            failure = "" if planned else scripted_failures.demanded_failure(response.metadata, response.settings, response.input)
             if failure in scripted_failures.ERRORS:
                 yield latency
-                raise scripted_failures.Wanted(failure)
+                raise scripted_failures.ScriptedFailure(failure)
             make_plan = scripted_failures.content_filter if failure else lambda: planned or self.planner.plan(response, listed)
             yield from response.script(make_plan, latency, options.pace)
         except WorkFailed as failed:

@@ -60,7 +60,7 @@ class Response:
         self.cost_nothing = False
         """The response failed before the model ran."""
         self.audio = settings["output_modalities"] == ["audio"]
-        self.thought = 0
+        self.reasoning_tokens = 0
         """Tokens of reasoning."""
 
     # ── The script ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -100,7 +100,7 @@ class Response:
                     if self._over_limit():
                         return
                 continue
-            if not output.said:  # the words come first, while the voice is still being made
+            if not output.text:  # words are sent during speech synthesis
                 for token in tokens[:AHEAD]:
                     self.outputs.write(output, token)
                 tokens = tokens[AHEAD:]
@@ -120,7 +120,7 @@ class Response:
                 sent += 1
             size = DELTA_BYTES if self.outputs.deltas else FIRST_DELTA
             chunk = pcm[position : position + size]
-            self.outputs.sound(output, chunk)
+            self.outputs.write_audio(output, chunk)
             position += len(chunk)
             yield duration_ms(chunk) / 1000 / pace
             if self._over_limit():
@@ -130,7 +130,7 @@ class Response:
 
     def _call(self, step: response_plan.CallTool | response_plan.CallServer) -> Script:
         if reasons(self.settings["model"]):  # they think before they act; how long is unconfirmed
-            self.thought = REASONING_TOKENS[self.settings.get("reasoning", {}).get("effort", "low")]
+            self.reasoning_tokens = REASONING_TOKENS[self.settings.get("reasoning", {}).get("effort", "low")]
         item: dict[str, Any]
         if isinstance(step, response_plan.CallServer):
             item = {
@@ -145,7 +145,7 @@ class Response:
         output = self.outputs.open(item)
         for token in ARGUMENTS_TOKEN.findall(step.arguments):
             yield TEXT_TOKEN_SECONDS / 2
-            self.outputs.argue(output, token)
+            self.outputs.write_arguments(output, token)
 
     def _ask(self, step: response_plan.CallServer) -> None:
         """Add the request for approval of a server's tool, an item complete at once."""
@@ -153,7 +153,7 @@ class Response:
             "id": self.context.ids.make("mcpr"), "type": "mcp_approval_request", "server_label": step.server_label,
             "name": step.name, "arguments": step.arguments,
         }  # fmt: skip
-        self.outputs.open(item).said = step.arguments
+        self.outputs.open(item).text = step.arguments
 
     # ── Events ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -202,12 +202,12 @@ class Response:
         for stored in self.input:
             stored.cached = True
         read = [stored.tokens for stored in self.input]
-        return usage.response_usage(read, instructions, self.outputs.tokens(), cached, self.thought)
+        return usage.response_usage(read, instructions, self.outputs.tokens(), cached, self.reasoning_tokens)
 
     def _over_limit(self) -> bool:
         limit = self.settings["max_output_tokens"]
         made = ((each["text"] + each["audio"]) for each in self.outputs.tokens())
-        return limit != "inf" and int(limit) <= self.thought + sum(made)
+        return limit != "inf" and int(limit) <= self.reasoning_tokens + sum(made)
 
 
 def sentences(text: str) -> Iterable[str]:

@@ -32,7 +32,7 @@ class Scheduler:
         """``clock`` is monotonic, in seconds; once ``over`` returns True, no script continues."""
         self.clock = clock
         self.over = over
-        self._lives: dict[int, ScheduledScript] = {}
+        self._scripts: dict[int, ScheduledScript] = {}
         self._count = 0
         self._work: list[tuple[int, Work]] = []
         self._asked: dict[int, Work | AwaitPlan] = {}
@@ -40,32 +40,33 @@ class Scheduler:
     def begin(self, script: Script, response: Response | None = None) -> None:
         """Run a script beside the others; for a response's script, pass the response too."""
         self._count += 1
-        self._lives[self._count] = ScheduledScript(script, response=response)
-        self._go_on(self._count, None)
+        self._scripts[self._count] = ScheduledScript(script, response=response)
+        self._resume(self._count, None)
 
     def end(self, response: Response) -> None:
         """Stop a response's script."""
-        for key, life in list(self._lives.items()):
-            if life.response is response:
-                del self._lives[key]
-                if life.waits_for is not None and isinstance(self._asked.get(life.waits_for), AwaitPlan):
-                    del self._asked[life.waits_for]  # nobody gives a plan to a response that is not there
+        for key, scheduled in list(self._scripts.items()):
+            if scheduled.response is response:
+                del self._scripts[key]
+                if scheduled.waits_for is not None and isinstance(self._asked.get(scheduled.waits_for), AwaitPlan):
+                    del self._asked[scheduled.waits_for]  # the response is gone: its plan is no longer awaited
 
     def responses(self) -> list[Response]:
         """Return the responses in progress, out-of-band responses too."""
-        return [life.response for life in self._lives.values() if life.response is not None]
+        return [scheduled.response for scheduled in self._scripts.values() if scheduled.response is not None]
 
     def advance(self) -> None:
         """Run everything that is due."""
         while not self.over():
-            due = [(life.due, key) for key, life in self._lives.items() if life.due is not None and life.due <= self.clock()]
+            now = self.clock()
+            due = [(scheduled.due, key) for key, scheduled in self._scripts.items() if scheduled.due is not None and scheduled.due <= now]
             if not due:
                 return
-            self._go_on(min(due)[1], None)
+            self._resume(min(due)[1], None)
 
     def next_at(self) -> float | None:
         """Return the time of the next ``advance``."""
-        return min((life.due for life in self._lives.values() if life.due is not None), default=None)
+        return min((scheduled.due for scheduled in self._scripts.values() if scheduled.due is not None), default=None)
 
     def work_to_do(self) -> list[tuple[int, Work]]:
         """Return new work for threads, each piece once."""
@@ -74,31 +75,31 @@ class Scheduler:
 
     def awaited_plans(self) -> list[int]:
         """Return the keys of awaited plans, oldest first."""
-        waiting = [life.waits_for for life in self._lives.values() if life.waits_for is not None]
+        waiting = [scheduled.waits_for for scheduled in self._scripts.values() if scheduled.waits_for is not None]
         return [key for key in waiting if isinstance(self._asked.get(key), AwaitPlan)]
 
     def work_done(self, key: int, result: Any) -> None:
         """Continue the scripts that wait for a piece of work. Ignored if no script waits any longer."""
         self._asked.pop(key, None)
-        for life in [life for life, waiting in self._lives.items() if waiting.waits_for == key]:
-            if not self.over() and life in self._lives:
-                self._go_on(life, result)
+        for number in [number for number, scheduled in self._scripts.items() if scheduled.waits_for == key]:
+            if not self.over() and number in self._scripts:
+                self._resume(number, result)
 
-    def _go_on(self, key: int, result: Any) -> None:
-        life = self._lives[key]
-        asked_at = life.due if life.due is not None else self.clock()
+    def _resume(self, key: int, result: Any) -> None:
+        scheduled = self._scripts[key]
+        asked_at = scheduled.due if scheduled.due is not None else self.clock()
         try:
-            wanted = life.script.throw(result) if isinstance(result, WorkFailed) else life.script.send(result)
+            wanted = scheduled.script.throw(result) if isinstance(result, WorkFailed) else scheduled.script.send(result)
         except StopIteration:
-            del self._lives[key]
+            del self._scripts[key]
             return
         if isinstance(wanted, (int, float)):
-            # From when it was due, not from now: a busy machine must not slow the voice down.
-            life.due, life.waits_for = max(asked_at, self.clock() - LATEST) + wanted, None
+            # From when it was due, not from now: a busy machine must not slow the audio down.
+            scheduled.due, scheduled.waits_for = max(asked_at, self.clock() - LATEST) + wanted, None
         else:
-            life.due, life.waits_for = None, self._ask_for(wanted)
+            scheduled.due, scheduled.waits_for = None, self._request(wanted)
 
-    def _ask_for(self, wanted: Work | AwaitPlan) -> int:
+    def _request(self, wanted: Work | AwaitPlan) -> int:
         """The key of a piece of work; what is said in an item is not worked out twice at a time."""
         for key, asked in self._asked.items():
             if (

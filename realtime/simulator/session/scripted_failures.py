@@ -49,7 +49,7 @@ METADATA_KEY = "simulator"
 _PLEASE = re.compile(r"\bplease fail\b(?: with (?:an? )?(\w+))?", re.IGNORECASE)
 
 
-class Wanted(WorkFailed):
+class ScriptedFailure(WorkFailed):
     """Raised inside a response's script; ``args[0]`` is a name of ``ERRORS``."""
 
     def error(self) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Wanted(WorkFailed):
         return dict(ERRORS[str(self)])
 
 
-def wanted(metadata: dict[str, str] | None, session: dict[str, Any], context: list[StoredItem]) -> str:
+def demanded_failure(metadata: dict[str, str] | None, session: dict[str, Any], context: list[StoredItem]) -> str:
     """Return the failure demanded for a response: a name of ``ERRORS``, ``content_filter``, or ``""`` for none."""
     name = (metadata or {}).get(METADATA_KEY, "")
     if name in (*ERRORS, CONTENT_FILTER):

@@ -90,7 +90,7 @@ class SimulatedSession:
         self._event_id: str | None = None
         self.emit("session.created", session=self.config.session)
         self.scheduler.begin(self._expire())
-        self.mcp_calls.offer(self.config.session.get("tools") or [])
+        self.mcp_calls.update_tools(self.config.session.get("tools") or [])
 
     # ── In ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -192,7 +192,7 @@ class SimulatedSession:
 
     def _respond(self, event: SpeechStopped | IdleTimeout) -> None:
         if (self.config.detection or {}).get("create_response"):
-            self.responder.answer_if_free()
+            self.responder.respond_if_idle()
 
     def _start_idle_timer(self, event: ResponseEnded) -> None:
         if event.response.conversation_id is not None:  # an out-of-band response is not an answer to the user
@@ -215,7 +215,7 @@ class SimulatedSession:
         self.emit("session.updated", session=self.config.session)
 
     def _list_servers(self, event: SettingsUpdated) -> None:
-        self.mcp_calls.offer(self.config.session.get("tools") or [])
+        self.mcp_calls.update_tools(self.config.session.get("tools") or [])
 
     # ── Items ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -224,7 +224,7 @@ class SimulatedSession:
         if (previous := data.get("previous_item_id")) is not None:
             expect("previous_item_id", previous, "a string")
         answered = stored.item.get("call_id") if stored.item["type"] == "function_call_output" else None
-        # A scenario may have told of calls that the conversation does not hold.
+        # A scenario may have sent calls that the conversation does not contain.
         if answered is not None and not self.responder.planned_by_scenario and not self.items.holds_call(answered):
             raise Refusal("invalid_tool_call_id", f"Tool call ID '{answered}' not found in conversation.")
         self.items.add(stored, previous)

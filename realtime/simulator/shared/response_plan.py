@@ -69,7 +69,7 @@ Plan = list[Say | CallTool | CallServer | BreakOff | Fail]
 class ModelInput:
     """The input for one response."""
 
-    said: Sequence[ModelItem]
+    items: Sequence[ModelItem]
     tools: dict[str, dict[str, Any]]
     """Functions offered, by name; empty when ``tool_choice`` is none."""
     forced: str = ""
@@ -79,4 +79,4 @@ class ModelInput:
     @property
     def last(self) -> ModelItem | None:
         """The item to answer."""
-        return self.said[-1] if self.said else None
+        return self.items[-1] if self.items else None

@@ -92,8 +92,8 @@ def completed(item: dict[str, Any], ids: Ids) -> dict[str, Any]:
 
 def _without_audio(part: dict[str, Any]) -> dict[str, Any]:
     """Return a part without audio, which only ``retrieve`` returns; unknown words are null."""
-    told = {"type": part["type"], **({"transcript": None} if part["type"] == "input_audio" else {}), **part}
-    return {key: value for key, value in told.items() if key != "audio"}
+    kept = {"type": part["type"], **({"transcript": None} if part["type"] == "input_audio" else {}), **part}
+    return {key: value for key, value in kept.items() if key != "audio"}
 
 
 def _check_part(part: Any, role: str, path: str) -> None:

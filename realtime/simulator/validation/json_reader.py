@@ -16,7 +16,7 @@ def read(text: str) -> Any:
         data = json.loads(text, parse_constant=_no_number, parse_float=_finite)
         if "\\u" in text:
             json.dumps(data, ensure_ascii=False).encode()  # half a surrogate pair cannot be sent back
-        _fathom(data, DEEPEST)
+        _check_depth(data, DEEPEST)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return data
@@ -34,9 +34,9 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _fathom(value: Any, left: int) -> None:
-    """Raise RecursionError for a value nested deeper than ``left``."""
-    if left < 0:
+def _check_depth(value: Any, levels: int) -> None:
+    """Raise RecursionError for a value nested deeper than ``levels``."""
+    if levels < 0:
         raise RecursionError
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _fathom(inner, left - 1)
+        _check_depth(inner, levels - 1)

@@ -252,7 +252,7 @@ class SessionConfig:
         return turn_detection.merged(path, value, self.detection, self._silence_ms, not self.transcribes)
 
     def _voice(self, path: str, value: Any) -> Any:
-        if isinstance(value, dict):  # a custom voice; sessions tell of it by its id, as of any other
+        if isinstance(value, dict):  # a custom voice; the session object holds its id, like the name of any voice
             typed(path, value, {"id": "a string"}, "id")
             value = value["id"]
         else:

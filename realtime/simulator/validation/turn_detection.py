@@ -45,7 +45,7 @@ def merged(path: str, value: Any, before: dict[str, Any] | None, silence_ms: int
     for key, given in value.items():
         if not answers and key in _OF_RESPONSES:
             _CHECKS[key](f"{path}.{key}", given)
-            continue  # the schema knows it here too; without responses it means nothing, and is not told
+            continue  # part of the schema here too; without responses it has no effect and is not sent
         if key not in usual:
             raise unknown_parameter(f"{path}.{key}")
         found[key] = given if key == "type" else _CHECKS[key](f"{path}.{key}", given)

@@ -16,7 +16,7 @@ from tests.realtime.simulator.harness import silence, utterance
 @pytest.fixture
 def _recogniser() -> None:
     """Skips where nothing can be recognised."""
-    pytest.importorskip("pocketsphinx", reason="without pocketsphinx the simulator hears that somebody speaks, not what")
+    pytest.importorskip("pocketsphinx", reason="without pocketsphinx the simulator recognizes no words")
 
 
 def turn(text: str) -> bytes:

@@ -274,7 +274,7 @@ def test_a_placeholder_without_a_meaning() -> None:
     """A placeholder nothing has been told for yet is complained of, and the scenario goes on."""
     show = Show(Expect("a"), Emit({"type": "mine", "id": "{response_id}"}), Emit("after"))
     assert show.send({"type": "a"})[-1] == Raw("after")
-    assert show.stage.problems == ["step 2: emit mine: there is nothing yet that {response_id} could stand for"]
+    assert show.stage.failures == ["step 2: emit mine: there is nothing yet that {response_id} could stand for"]
 
 
 def test_a_cancelled_response_leaves_its_words() -> None:
@@ -291,7 +291,7 @@ def test_no_words_in_a_transcription_session() -> None:
     """A transcription session has no responses: words are complained of, and the scenario goes on."""
     show = Show(Say("Hello."), Emit("after"), kind="transcription")
     assert show.seen[-1] == Raw("after")
-    assert show.stage.problems == ["step 1: say Hello.: there are no responses in a transcription session"]
+    assert show.stage.failures == ["step 1: say Hello.: there are no responses in a transcription session"]
 
 
 def test_junk_of_the_client() -> None:

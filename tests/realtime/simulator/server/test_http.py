@@ -68,7 +68,7 @@ def test_a_request_is_answered(size: int) -> None:
     headers = dict(response.headers)
     assert (headers[b"content-type"], headers[b"connection"], headers[b"x-a"]) == (b"application/json", b"close", b"b")
     assert json.loads(body) == {"asked": ["POST", "/v1/x?y=1", "Bearer k", "body"]}
-    assert exchange.over and exchange.heard_all
+    assert exchange.over and exchange.request_complete
     assert exchange.receive(POST) == b""
 
 
@@ -97,7 +97,7 @@ def test_too_large_a_body() -> None:
     response, body = parsed(exchange.receive(b"\0"))
     assert response.status_code == 413
     assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
-    assert exchange.over and not exchange.heard_all
+    assert exchange.over and not exchange.request_complete
 
 
 @pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\0" * 9 + b"\r\n\r\n", b"POST /\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n", b"P" * 100_000])
