@@ -65,14 +65,14 @@ class SimulatorHarness:
         media: str = "websocket",
         **options: Any,
     ) -> None:
-        """``heard`` is what the ears make of all speech; None: they know only how long it was."""
+        """``heard`` is the result of all speech recognition; None: only the length of the speech is known."""
         self.time = 0.0
         self.heard = heard
         self.broken = ""
         """Why no work can be done; empty: it can."""
         self.events: list[Event] = []
         self.hearings: list[str] = []
-        """Ids of the items that the ears were asked about."""
+        """Ids of the items passed to speech recognition."""
         chosen = replace(OPTIONS, **options)
         self.session = SimulatedSession(
             model, chosen, lambda: self.time, lambda: START + self.time, kind=kind, media=media

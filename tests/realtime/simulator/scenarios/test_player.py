@@ -102,7 +102,7 @@ def message(text: str) -> dict[str, Any]:
 
 
 def test_without_steps_it_is_the_simulator() -> None:
-    """What no step takes behaves as ever: the brain answers."""
+    """Events without a step are processed as usual: the model answers."""
     show = Show()
     assert types(show.seen) == ["session.created"]
     show.send(TEXT, message("Hello"), CREATE)
@@ -166,7 +166,7 @@ def test_saying_something_unasked() -> None:
 
 
 def test_what_is_not_expected_is_none_of_its_business() -> None:
-    """Events that come before the one that is expected are dealt with as ever, and answered by the brain."""
+    """Events before the expected one are processed as usual, and answered by the model."""
     show = Show(Expect("response.create", {"response.metadata.topic": "rain"}), Say("It rains."))
     show.send(TEXT, message("Spell cat"), CREATE)
     assert said(show.wait(5)) == ["cat: C, A, T."]

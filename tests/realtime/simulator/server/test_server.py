@@ -157,7 +157,7 @@ async def test_a_text_turn(simulator: SimulatorServer) -> None:
 
 
 async def test_a_spoken_turn() -> None:
-    """Speech is found, understood where the ears are, and answered in sound."""
+    """Speech is detected, recognized where pocketsphinx is installed, and answered in audio."""
     sound = utterance("Tell me a story.") + bytes(48 * 1000)
     async with SimulatorServer(port=0, options=QUICK) as simulator, dial(simulator) as client:
         await until(client, "session.created")

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
-from unittest import mock
 
 import pytest
 
-from realtime.simulator.input import vad
 from tests.realtime.simulator.harness import (
     AUDIO_CLOSED,
-    COMMITTED,
     ENDED,
-    GET_WEATHER,
     ITEM,
     OPENED,
     TEXT_ANSWER,
-    Event,
     SimulatorHarness,
     done,
     encoded,
     errors,
     only,
     silence,
-    sound,
     spoken_words,
     types,
     user,
@@ -188,94 +181,6 @@ def test_a_response_that_cannot_be(response: dict[str, Any], code: str, param: s
     assert types(stage.ask("Hello.", output_modalities=["text"])) == [*ITEM, *TEXT_ANSWER]
 
 
-def test_limits_are_told_after_the_end() -> None:
-    """The limits follow 40 ms after a response, tokens only, with what is left of them."""
-    stage = SimulatorHarness()
-    stage.write("Hello.")
-    stage.send("response.create")
-    stage.run(until="response.done")
-    ended = stage.time
-    limits = only(stage.run(until="rate_limits.updated"), "rate_limits.updated")["rate_limits"]
-    assert stage.time - ended == pytest.approx(0.04)
-    assert [list(limit) for limit in limits] == [["name", "limit", "remaining", "reset_seconds"]]
-    assert limits[0]["name"] == "tokens"
-    assert 0 < limits[0]["remaining"] < limits[0]["limit"]
-
-
-def idle(**detection: Any) -> SimulatorHarness:
-    """A session that prompts again after six seconds, and has answered once."""
-    stage = SimulatorHarness()
-    stage.update(audio={"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": 6000, **detection}}})
-    stage.ask("Hello.")
-    return stage
-
-
-def quiet(stage: SimulatorHarness, seconds: float) -> list[Event]:
-    """Silence from the microphone."""
-    return stage.hear(silence(seconds * 1000))
-
-
-def test_an_idle_user_is_prompted() -> None:
-    """Six seconds after the answer has been played, that silence is committed as a turn, the whole of it, and answered."""
-    stage = idle()
-    playing = len(sound(stage.events)) / 48_000
-    events = quiet(stage, playing + 5.5)
-    assert events == []
-    events = quiet(stage, 1)
-    assert types(events)[: 1 + len(COMMITTED + OPENED)] == ["input_audio_buffer.timeout_triggered", *COMMITTED, *OPENED]
-    trigger = only(events, "input_audio_buffer.timeout_triggered")
-    assert (trigger["audio_start_ms"] % 32, trigger["audio_end_ms"] % 32) == (0, 0)
-    silent_ms = trigger["audio_end_ms"] - trigger["audio_start_ms"]
-    assert silent_ms == pytest.approx(6000, abs=200)
-    stored = stage.session.items.get(trigger["item_id"])
-    assert stored is not None
-    assert (stored.audio_ms, stored.audio) == (silent_ms, silence(silent_ms))
-    assert trigger["item_id"] == only(events, "input_audio_buffer.committed")["item_id"]
-
-
-def test_a_prompt_without_an_answer() -> None:
-    """With create_response off the silence is committed and the rest is left to the client."""
-    assert types(quiet(idle(create_response=False), 30)) == ["input_audio_buffer.timeout_triggered", *COMMITTED]
-
-
-@pytest.mark.parametrize("doing", ["answer", "turn off"])
-def test_whoever_does_something_is_not_prompted(doing: str) -> None:
-    """Another response, or detection turned off, ends the waiting."""
-    stage = idle()
-    quiet(stage, 3)
-    if doing == "answer":
-        stage.send("response.create", response={"output_modalities": ["text"]})
-        stage.run(until="response.done")
-        assert quiet(stage, 5.5)[1:] == []
-    else:
-        stage.update(audio={"input": {"turn_detection": None}})
-        assert quiet(stage, 30) == []
-
-
-def test_nobody_is_prompted_unasked() -> None:
-    """Without an idle timeout a session waits for ever."""
-    stage = SimulatorHarness()
-    stage.ask("Hello.")
-    assert stage.run(600) == []
-
-
-def test_one_call_at_a_time() -> None:
-    """With parallel tool calls off, a question that needs two calls has them in two responses, then its answer."""
-    stage = SimulatorHarness("gpt-realtime-2.1")
-    stage.update(output_modalities=["text"], tools=[GET_WEATHER], parallel_tool_calls=False)
-    stage.write("What is the weather in Lisbon and in Oslo?")
-    places = []
-    for _ in range(2):
-        (call,) = (item for item in done(stage.respond())["output"] if item["type"] == "function_call")
-        places.append(json.loads(call["arguments"])["location"])
-        output = {"type": "function_call_output", "call_id": call["call_id"], "output": '{"temperature": {"value": 7}}'}
-        stage.send("conversation.item.create", item=output)
-    assert places == ["Lisbon", "Oslo"]
-    told = spoken_words(stage.respond())
-    assert "In Lisbon" in told
-    assert "In Oslo" in told
-
-
 def test_the_end_of_an_answer_is_the_end() -> None:
     """Events of an answer come between its created and its done, and all of them are closed there."""
     stage = SimulatorHarness()
@@ -298,14 +203,3 @@ def test_what_is_cancelled_is_named_by_a_string() -> None:
     stage.send("response.create")
     assert errors(stage.send("response.cancel", response_id={})) == [("invalid_type", "response_id")]
     assert stage.session.responder.active is not None
-
-
-def test_nobody_is_prompted_while_speaking() -> None:
-    """A question that is typed while somebody speaks is answered, but no timeout comes until that turn has ended."""
-    stage = idle()
-    with mock.patch.object(vad, "make_detector", lambda: vad.by_energy):
-        stage.hear((bytes([0, 48]) * 12 + bytes([0, 208]) * 12) * 400)
-    assert stage.all("input_audio_buffer.speech_started")
-    stage.ask("Hello.", output_modalities=["text"])
-    stage.run(60)
-    assert stage.all("input_audio_buffer.timeout_triggered") == []

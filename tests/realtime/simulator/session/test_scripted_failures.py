@@ -42,7 +42,7 @@ def test_words_make_a_response_fail(text: str, code: str, where: str) -> None:
 
 
 def test_spoken_words_count() -> None:
-    """What the ears made out is what the user said."""
+    """Recognized speech counts as the user's message."""
     stage = SimulatorHarness(heard="Please fail with server_error.")
     stage.update(audio={"input": {"turn_detection": None}})
     stage.hear(silence(500))
