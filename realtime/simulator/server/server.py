@@ -77,7 +77,7 @@ class SimulatorServer:
         OutgoingQueue(self.options.faults)
         if self.options.scenario is not None and not isinstance(self.options.scenario, Scenario):
             given = self.options.scenario
-            raise TypeError(f"options.scenario must be a Scenario, not {given!r}: realtime.simulator.scenarios.loader.load reads a file")
+            raise TypeError(f"options.scenario must be a Scenario, not {given!r}: realtime.simulator.load reads a file")
         self._scenario = self.options.scenario
         self._server: Server | None = None
         self._synthesis_workers: ThreadPoolExecutor | None = None
