@@ -10,10 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from realtime.simulator.options import SimulatorOptions
-from realtime.simulator.running import RunningSimulator
-from realtime.simulator.scenario import Scenario, Step
-from realtime.simulator.scenario_files import load
+from realtime.simulator import RunningSimulator, Scenario, SimulatorOptions, Step, load
 
 HURRIED = SimulatorOptions(latency_ms=5, pace=40)
 """Quicker than the API is: a test has other things to do."""

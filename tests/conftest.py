@@ -99,7 +99,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def utterance(text: str) -> bytes:
     """Real speech, PCM16 24 kHz mono; skips the test where there is no voice to make it."""
-    from realtime.simulator.voice import speak  # noqa: PLC0415  (after the shield)
+    from realtime.simulator.model.speech_synthesis import speak  # noqa: PLC0415  (after the shield)
 
     try:
         return speak(text, "alloy", 1.0, "espeak")
@@ -116,8 +116,8 @@ def spoken() -> bytes:
 @pytest.fixture
 def simulator() -> Iterator[Any]:
     """A real simulator on a port and a loop of its own: ``simulator.url`` is what a client dials."""
-    from realtime.simulator.options import SimulatorOptions  # noqa: PLC0415  (after the shield)
-    from realtime.simulator.running import RunningSimulator  # noqa: PLC0415  (after the shield)
+    from realtime.simulator.shared.options import SimulatorOptions  # noqa: PLC0415  (after the shield)
+    from realtime.simulator.thread import RunningSimulator  # noqa: PLC0415  (after the shield)
     from tests.realtime.simulator.watch import watched  # noqa: PLC0415  (after the shield)
 
     with watched(), RunningSimulator(SimulatorOptions(latency_ms=5, pace=40)) as running:

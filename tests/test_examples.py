@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from realtime.pytest_plugin import StartSimulator, realtime_simulator
-from realtime.simulator.running import RunningSimulator
-from realtime.simulator.scenario_files import load
+from realtime.simulator.scenarios.loader import load
+from realtime.simulator.thread import RunningSimulator
 from tests.waiting import PATIENCE
 
 __all__ = ["realtime_simulator"]  # pytest finds a fixture by its name in the module

@@ -9,12 +9,12 @@ import signal
 import sys
 from collections.abc import Callable
 
-from realtime.simulator.fault import FaultError
-from realtime.simulator.faults import described
-from realtime.simulator.line import Line
-from realtime.simulator.scenario import ScenarioError
-from realtime.simulator.scenario_files import load
-from realtime.simulator.server import SimulatorOptions, SimulatorServer
+from realtime.simulator.faults.base import FaultError
+from realtime.simulator.faults.presets import described
+from realtime.simulator.scenarios.loader import load
+from realtime.simulator.scenarios.steps import ScenarioError
+from realtime.simulator.server.outgoing import OutgoingQueue
+from realtime.simulator.server.server import SimulatorOptions, SimulatorServer
 
 
 def main() -> int:
@@ -51,7 +51,7 @@ def main() -> int:
     logging.getLogger("realtime.simulator").setLevel(logging.INFO)  # faults that happen, steps that are not reached
     try:
         scenario = load(given.scenario) if given.scenario else None
-        Line(given.fault)
+        OutgoingQueue(given.fault)
     except (ScenarioError, FaultError) as error:
         print(error, file=sys.stderr)
         return 2

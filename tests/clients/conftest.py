@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.server import SimulatorServer
+from realtime.simulator.shared.options import SimulatorOptions
 from tests.realtime.simulator.watch import watched
 
 HURRIED = SimulatorOptions(latency_ms=5, pace=8)

@@ -8,9 +8,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from realtime.simulator.voice import speak
-from realtime.simulator.work import Hear
-from tests.realtime.simulator.stage import GET_WEATHER, SET_MEMORY, Event, Stage, encoded, silence, user
+from realtime.simulator.conversation.jobs import Recognize
+from realtime.simulator.model.speech_synthesis import speak
+from tests.realtime.simulator.harness import GET_WEATHER, SET_MEMORY, Event, SimulatorHarness, encoded, silence, user
 
 Step = Callable[["Client"], None]
 
@@ -59,7 +59,7 @@ RAW = (
 )  # fmt: skip
 
 
-class Client(Stage):
+class Client(SimulatorHarness):
     """A session whose work may take its time, and the ids that were told, to be named again."""
 
     def __init__(self, model: str) -> None:
@@ -93,7 +93,7 @@ class Client(Stage):
         """Give back what was held, the last first."""
         while self.held:
             key, task = self.held.pop()
-            result = "Hello." if isinstance(task, Hear) else speak(task.text, task.voice, task.speed, "tone")
+            result = "Hello." if isinstance(task, Recognize) else speak(task.text, task.voice, task.speed, "tone")
             self.session.work_done(key, result)
             self._collect()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.fuzz.clients import FORMATS, LOUD, RAW, RESPONSES, SETTINGS
-from tests.realtime.simulator.stage import GET_WEATHER, encoded, silence, user
+from tests.realtime.simulator.harness import GET_WEATHER, encoded, silence, user
 
 LARGE = 100_000
 """Characters of a value that is meant to be too long."""

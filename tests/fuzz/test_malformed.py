@@ -17,11 +17,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from realtime.simulator import vad
-from realtime.simulator.options import SimulatorOptions
+from realtime.simulator.conversation.jobs import Recognize
+from realtime.simulator.input import vad
 from realtime.simulator.server import SimulatorServer
-from realtime.simulator.session import SimulatedSession
-from realtime.simulator.work import Hear
+from realtime.simulator.session.session import SimulatedSession
+from realtime.simulator.shared.options import SimulatorOptions
 from tests.fuzz.frames import frames
 from tests.realtime.simulator.watch import check, watched
 from tests.waiting import PATIENCE
@@ -71,7 +71,7 @@ def outlive(attackers: Iterable[str | bytes], chance: random.Random) -> None:
             if chance.random() < 0.1:
                 session.work_failed(key, "it is broken")
             else:
-                session.work_done(key, "Hello." if isinstance(work, Hear) else SENTENCE)
+                session.work_done(key, "Hello." if isinstance(work, Recognize) else SENTENCE)
         for raw in session.events_to_send():
             check(json.loads(raw, parse_constant=strict))
             raw.encode()

@@ -10,12 +10,12 @@ from unittest import mock
 
 import pytest
 
-from realtime.simulator import vad
-from realtime.simulator.options import SimulatorOptions
-from realtime.simulator.session import SimulatedSession
+from realtime.simulator.input import vad
+from realtime.simulator.session.session import SimulatedSession
+from realtime.simulator.shared.options import SimulatorOptions
 from tests.fuzz.clients import TURN, Client
+from tests.realtime.simulator.harness import GET_WEATHER, chunks, encoded
 from tests.realtime.simulator.order import violations
-from tests.realtime.simulator.stage import GET_WEATHER, chunks, encoded
 from tests.realtime.simulator.watch import watched
 
 STRANGE: list[tuple[str, dict[str, Any]]] = [

@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from realtime.simulator import vad
+from realtime.simulator.input import vad
 from tests.fuzz.clients import CLIENTS, Client, Step
 from tests.realtime.simulator.watch import watched
 
@@ -43,7 +43,7 @@ def keep_order(drawn: tuple[str, list[Step]]) -> None:
             for step in steps:
                 step(client)
             client.settle()
-            assert not client.session.scripts.responses(), "every response ends"
+            assert not client.session.scheduler.responses(), "every response ends"
             assert client.session.close is None
     except BaseException as failure:
         if client is not None:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from realtime.simulator.faults import PRESETS, described
-from realtime.simulator.options import SimulatorOptions
-from realtime.simulator.scenario import JUNK
-from realtime.simulator.scenario_files import STEPS, parse
-from realtime.simulator.templates import NAMES
+from realtime.simulator.faults.presets import PRESETS, described
+from realtime.simulator.scenarios.loader import STEPS, parse
+from realtime.simulator.scenarios.placeholders import NAMES
+from realtime.simulator.scenarios.steps import JUNK
+from realtime.simulator.shared.options import SimulatorOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter
 from realtime import catalog, dialects
 from realtime.dialects import BetaApi, BetaClient, Translator, asks_for_beta, between
 from tests.realtime.frames import frames
-from tests.realtime.simulator.stage import GET_WEATHER, SET_MEMORY, Stage, done
+from tests.realtime.simulator.harness import GET_WEATHER, SET_MEMORY, SimulatorHarness, done
 from tests.realtime.simulator.watch import SERVER_EVENT
 
 SOUND = "U29tZSBzb3VuZA=="
@@ -270,9 +270,9 @@ BETA_EVENT: TypeAdapter[Any] = TypeAdapter(
 """The beta's server events as its makers published them, by ``type``."""
 
 
-def words() -> Stage:
+def words() -> SimulatorHarness:
     """Text, a refused setting, a response beside the conversation, and items asked for, deleted and unknown."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(output_modalities=["text"], temperature=1)
     stage.update(output_modalities=["text"], max_output_tokens=4096)
     stage.ask("Hello.")
@@ -283,9 +283,9 @@ def words() -> Stage:
     return stage
 
 
-def calls() -> Stage:
+def calls() -> SimulatorHarness:
     """Two functions are called and answered."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(output_modalities=["text"], tools=[GET_WEATHER, SET_MEMORY])
     for item in done(stage.ask("What is the weather in Lisbon and in Paris?"))["output"]:
         if item["type"] == "function_call":
@@ -295,9 +295,9 @@ def calls() -> Stage:
     return stage
 
 
-def sounds() -> Stage:
+def sounds() -> SimulatorHarness:
     """Sound that is committed by hand, an answer that is cancelled and truncated, and one that is cut for its length."""
-    stage = Stage(heard="Tell me a long story.")
+    stage = SimulatorHarness(heard="Tell me a long story.")
     stage.update(audio={"input": {"turn_detection": None, "transcription": {"model": "whisper-1"}}})
     stage.send("input_audio_buffer.append", audio=SOUND)
     stage.send("input_audio_buffer.commit")
@@ -315,7 +315,7 @@ def sounds() -> Stage:
 
 
 @pytest.mark.parametrize("story", [words, calls, sounds])
-def test_a_conversation_as_the_beta_tells_it(story: Callable[[], Stage]) -> None:
+def test_a_conversation_as_the_beta_tells_it(story: Callable[[], SimulatorHarness]) -> None:
     """Every event a beta client is sent is one of the beta's, of the makers' own types, and holds nothing of GA's names."""
     translator = BetaClient()
     told = [raw for event in story().events for raw in translator.to_client(json.dumps(event))]
@@ -327,7 +327,7 @@ def test_a_conversation_as_the_beta_tells_it(story: Callable[[], Stage]) -> None
 
 
 @pytest.mark.parametrize("story", [words, calls, sounds])
-def test_a_conversation_and_back(story: Callable[[], Stage]) -> None:
+def test_a_conversation_and_back(story: Callable[[], SimulatorHarness]) -> None:
     """GA told as the beta and that as GA again is GA: the same types in the same order, each of the makers' own types."""
     to_beta, to_ga, events = BetaClient(), BetaApi(), story().events
     back = read([raw for event in events for told in to_beta.to_client(json.dumps(event)) for raw in to_ga.to_client(told)])

@@ -20,8 +20,7 @@ def test_a_project_that_uses_the_plugin(pytester: pytest.Pytester, monkeypatch: 
             import json
             import pytest
             from websockets.sync.client import connect
-            from realtime.simulator.fault import FaultError
-            from realtime.simulator.scenario import Expect, Say
+            from realtime.simulator import Expect, FaultError, Say
 
             @pytest.mark.parametrize("scenario", ["short.yaml", (Expect("response.create"), Say("From a file."))])
             def test_words(realtime_simulator, scenario):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from tests.realtime.simulator.stage import (
+from tests.realtime.simulator.harness import (
     AUDIO_CLOSED,
     CLOSED,
     COMMITTED,
@@ -17,7 +17,7 @@ from tests.realtime.simulator.stage import (
     OPENED,
     TEXT_ANSWER,
     Event,
-    Stage,
+    SimulatorHarness,
     done,
     errors,
     silence,
@@ -73,14 +73,14 @@ def written(events: Iterable[Event]) -> list[str]:
     return found
 
 
-def say(stage: Stage, text: str) -> list[Event]:
+def say(stage: SimulatorHarness, text: str) -> list[Event]:
     """Somebody says this and falls silent."""
     return stage.hear(utterance(text) + silence(1000))
 
 
 def test_01_a_text_turn() -> None:
     """Two questions and their written answers."""
-    stage = Stage("gpt-realtime-2.1")
+    stage = SimulatorHarness("gpt-realtime-2.1")
     stage.update(**TEXT)
     stage.ask("Hello.")
     stage.ask("Thank you.")
@@ -89,7 +89,7 @@ def test_01_a_text_turn() -> None:
 
 def test_02_a_manual_audio_turn() -> None:
     """A turn that is committed by hand, written down and answered."""
-    stage = Stage(heard="What time is it?")
+    stage = SimulatorHarness(heard="What time is it?")
     stage.update(audio={"input": {"turn_detection": None, "transcription": {"model": "gpt-4o-mini-transcribe"}}})
     stage.hear(silence(2000))
     stage.send("input_audio_buffer.commit")
@@ -100,7 +100,7 @@ def test_02_a_manual_audio_turn() -> None:
 
 def test_03_a_turn_by_voice_activity() -> None:
     """A turn that is found in the sound, written down while it is being spoken, and answered."""
-    stage = Stage("gpt-realtime-2.1", heard="What time is it?")
+    stage = SimulatorHarness("gpt-realtime-2.1", heard="What time is it?")
     stage.update(audio={"input": {"transcription": {"model": "gpt-realtime-whisper"}}})
     say(stage, "What time is it, if I may ask you this?")
     stage.run(10)
@@ -112,7 +112,7 @@ def test_03_a_turn_by_voice_activity() -> None:
 
 def test_04_an_interruption() -> None:
     """A long answer that is interrupted, cut to what was heard, and followed by another."""
-    stage = Stage(heard="Tell me a long story.")
+    stage = SimulatorHarness(heard="Tell me a long story.")
     say(stage, "Tell me a long story.")
     stage.run(1)
     stage.heard = "Stop."
@@ -133,7 +133,7 @@ def test_04_an_interruption() -> None:
 
 def test_05_cancel_and_truncate_by_hand() -> None:
     """An answer that is cancelled and cut; what cannot be cancelled again; an item that is deleted."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(audio={"input": {"turn_detection": None}})
     stage.write("Tell me a long story.")
     stage.send("response.create")
@@ -152,7 +152,7 @@ def test_05_cancel_and_truncate_by_hand() -> None:
 
 def test_06_a_function_call() -> None:
     """Words before a call, the call, its output, and the answer."""
-    stage = Stage("gpt-realtime-2.1")
+    stage = SimulatorHarness("gpt-realtime-2.1")
     stage.update(**TEXT, tools=[GET_WEATHER])
     events = stage.ask("What is the weather in Lisbon?")
     call = done(events)["output"][1]
@@ -170,7 +170,7 @@ def test_06_a_function_call() -> None:
 
 def test_07_a_response_out_of_band() -> None:
     """Beside the conversation, an answer leaves no items in it."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.write("Hello.")
     stage.respond(conversation="none", metadata={"topic": "mood"}, **TEXT)
     stage.respond(**TEXT)
@@ -180,7 +180,7 @@ def test_07_a_response_out_of_band() -> None:
 
 def test_08_a_transcription_session() -> None:
     """Turns are written down, or not when that fails, and never answered."""
-    stage = Stage("", heard="Meeting moved to Tuesday.", kind="transcription")
+    stage = SimulatorHarness("", heard="Meeting moved to Tuesday.", kind="transcription")
     setting = {"transcription": {"model": "gpt-4o-transcribe"}, "turn_detection": {"type": "server_vad"}}
     stage.send("session.update", session={"type": "transcription", "audio": {"input": setting}})
     say(stage, "Meeting moved to Tuesday.")
@@ -195,7 +195,7 @@ def test_08_a_transcription_session() -> None:
 
 def test_09_errors() -> None:
     """What is refused, what fails, and the end of a session's time."""
-    stage = Stage(session_seconds=600)
+    stage = SimulatorHarness(session_seconds=600)
     stage.send("nope")
     stage.send("session.update", session={})
     stage.send("input_audio_buffer.commit")
@@ -222,7 +222,7 @@ def test_09_errors() -> None:
 
 def test_10_playback_over_webrtc() -> None:
     """Where sound travels beside the events, its playback is told: begun, ended, or cleared and cut."""
-    stage = Stage(media="webrtc")
+    stage = SimulatorHarness(media="webrtc")
     stage.ask("Hello.")
     stage.run(60)
     stage.write("Tell me a long story.")
@@ -241,7 +241,7 @@ def test_10_playback_over_webrtc() -> None:
 
 def test_11_an_idle_timeout() -> None:
     """Nobody speaks after an answer: the silence becomes a turn, and is answered."""
-    stage = Stage()
+    stage = SimulatorHarness()
     stage.update(audio={"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": 6000}}})
     stage.ask("Hello.")
     while not stage.all("input_audio_buffer.timeout_triggered"):
@@ -254,7 +254,7 @@ def test_11_an_idle_timeout() -> None:
 
 def test_12_an_mcp_server_and_its_approval() -> None:
     """A server's tools are listed, one is wanted, allowed and called, and its result is told when asked for."""
-    stage = Stage("gpt-realtime-2.1")
+    stage = SimulatorHarness("gpt-realtime-2.1")
     server = {"type": "mcp", "server_label": "dice", "server_url": "simulator://dice", "require_approval": "always"}
     stage.update(**TEXT, tools=[server])
     stage.run(1)

@@ -12,7 +12,16 @@ from pydantic import Field, TypeAdapter
 
 from realtime.events import parse
 from realtime.passage import Passage
-from tests.realtime.simulator.stage import GET_WEATHER, Event, Stage, done, errors, silence, spoken_words, utterance
+from tests.realtime.simulator.harness import (
+    GET_WEATHER,
+    Event,
+    SimulatorHarness,
+    done,
+    errors,
+    silence,
+    spoken_words,
+    utterance,
+)
 from tests.realtime.test_simulator import WRITTEN, order, say, written
 
 BETA_EVENT: TypeAdapter[Any] = TypeAdapter(
@@ -44,7 +53,7 @@ FLAT = {
 """What a beta client may read in its session."""
 
 
-class BetaStage(Stage):
+class BetaStage(SimulatorHarness):
     """A session with the relay's passage in between: what is sent and told is the beta's."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

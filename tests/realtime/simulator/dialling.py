@@ -9,9 +9,9 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from realtime.simulator.options import SimulatorOptions
 from realtime.simulator.server import SimulatorServer
-from tests.realtime.simulator.stage import Event, check, types
+from realtime.simulator.shared.options import SimulatorOptions
+from tests.realtime.simulator.harness import Event, check, types
 from tests.waiting import PATIENCE
 
 QUICK = SimulatorOptions(latency_ms=5, pace=60, voice="tone")

@@ -56,7 +56,7 @@ def usage_violations(usage: Event) -> list[str]:
 
 
 @dataclass
-class Output:
+class OutputItem:
     """One output item of a response."""
 
     item: Event
@@ -80,7 +80,7 @@ class Answer:
     apart: bool
     """Out of band."""
     bytes_per_ms: int
-    outputs: list[Output] = field(default_factory=list)
+    outputs: list[OutputItem] = field(default_factory=list)
 
 
 class Order:
@@ -100,10 +100,10 @@ class Order:
         self.ended: set[str] = set()
         """Ids of responses that are done."""
         self.rate_limits_due = 0
-        self._generated: dict[str, Output] = {}
+        self._generated: dict[str, OutputItem] = {}
         self._known_ids: set[str] = set()
         """Ids of everything that was ever said or announced; what was deleted may still be written down."""
-        self._of_server: dict[str, Output] = {}
+        self._of_server: dict[str, OutputItem] = {}
         """Calls of MCP servers' tools."""
         self._heard: dict[str, str] = {}
         """Items that are written down: the words so far."""
@@ -295,7 +295,7 @@ class Order:
             return
         self._must(event["output_index"] == len(answer.outputs), "outputs are counted from 0")
         self._must(item["id"] not in self.items and item["id"] not in self._generated, "the item is new")
-        output = Output(item)
+        output = OutputItem(item)
         if item["type"] == "mcp_call":
             self._of_server[item["id"]] = output
         answer.outputs.append(output)
@@ -303,7 +303,7 @@ class Order:
             self._generated[item["id"]] = output
             self._next = ("conversation.item.added", item["id"])
 
-    def _output(self, event: Event) -> tuple[Answer, Output] | None:
+    def _output(self, event: Event) -> tuple[Answer, OutputItem] | None:
         """The response and item that an event names; None, and a violation, when there are none."""
         answer, index = self.active.get(event["response_id"]), event["output_index"]
         self._must(answer is not None, "the response is in progress")

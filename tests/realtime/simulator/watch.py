@@ -11,7 +11,7 @@ from unittest import mock
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import Field, TypeAdapter, ValidationError
 
-from realtime.simulator.session import SimulatedSession
+from realtime.simulator.session.session import SimulatedSession
 from tests.realtime.simulator.order import Event, Order, usage_violations
 
 TOLD = 5
@@ -46,7 +46,7 @@ def watched() -> Iterator[None]:
         raws, order = drain(session), orders.setdefault(session, Order())
         for raw in raws:
             order.feed("received", json.loads(raw))
-        if not session.scripts.responses() and session.close is None:
+        if not session.scheduler.responses() and session.close is None:
             order.rest()
         return raws
 

@@ -1,0 +1,1 @@
+"""Faults: presets of failures on a connection."""

@@ -1,0 +1,1 @@
+"""Audio from the client: the input buffer, voice activity, transcription."""

@@ -1,0 +1,1 @@
+"""The simulated model: language, speech recognition and speech synthesis."""

@@ -1,0 +1,1 @@
+"""Scenarios: scripted sessions, from their files to their player."""

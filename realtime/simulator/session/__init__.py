@@ -1,0 +1,1 @@
+"""One session: responses, tool calls and the schedule of events."""

@@ -1,0 +1,1 @@
+"""Values and options for every part of the simulator."""

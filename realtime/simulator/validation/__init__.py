@@ -1,0 +1,1 @@
+"""Checks of the client's input, and the errors of the API."""
