@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -21,16 +22,21 @@ def installed(config: pytest.Config, packages: tuple[str, ...], script: Path) ->
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip(f"no Node here: {packages[0]} is not tried")
-    folder = config.cache.mkdir("node-" + "-".join(packages).replace("/", "-").replace("@", ""))
-    done = folder / "installed"
-    if not done.exists():
-        (folder / "package.json").write_text('{"private": true, "type": "module"}')
+    folder = config.cache.mkdir("node") / "-".join(packages).replace("/", "-").replace("@", "")
+    if not folder.exists():
+        # Elsewhere first: another worker of the same run may install the same at the same time.
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent))
+        (fresh / "package.json").write_text('{"private": true, "type": "module"}')
         command = [npm, "install", "--no-audit", "--no-fund", "--silent", *packages]
         try:
-            subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=INSTALL_WITHIN)
+            subprocess.run(command, cwd=fresh, check=True, capture_output=True, timeout=INSTALL_WITHIN)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            shutil.rmtree(fresh, ignore_errors=True)
             pytest.skip(f"{packages[0]} cannot be installed here: {error}")
-        done.touch()
+        try:
+            fresh.rename(folder)
+        except OSError:  # the other one was faster
+            shutil.rmtree(fresh)
     shutil.copy(script, folder)  # modules are looked for beside the script
     return folder
 
