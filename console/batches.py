@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from operator import itemgetter
 from typing import Any
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.utils import timezone
+from django.db.models import F
 
 from console import columns
 from console.models import Entry, Frame, Session
@@ -215,12 +216,14 @@ def _cut(value: str, most: int) -> str:
 def _made(session_id: str, entry: engine.Entry, folder: engine.Folder) -> Made:
     """An entry's row, its frame's columns and its fold. Raises whatever reading it raises; nothing is folded then."""
     event, data, frame = entry.event, entry.data, None
-    event_id = response_id = item_id = ""
+    event_id, response_id, item_id, type_ = "", "", "", entry.type
     if event is not None:
-        event_id, response_id, item_id = _cut(event.event_id, 512), _cut(event.response_id, 128), _cut(event.item_id, 128)
+        event_id, response_id, item_id = event.event_id, event.response_id, event.item_id
         raw, masked = masking.mask(event.raw, event.type)
-        if masked:
+        if masked:  # a key may stand where an id or a type is expected
             data = {**data, "masked": True}
+            event_id, response_id, item_id, type_ = map(masking.text, (event_id, response_id, item_id, type_))
+        event_id, response_id, item_id = _cut(event_id, 512), _cut(response_id, 128), _cut(item_id, 128)
         frame = columns.split_frame(raw, event.type)
     # The other side may repeat a key, also in its goodbye.
     text, facts = columns.note(entry.text, data, _mask) if entry.text or data else ("", "{}")
@@ -228,7 +231,7 @@ def _made(session_id: str, entry: engine.Entry, folder: engine.Folder) -> Made:
     sound = len(frame[1] or b"") if frame is not None and frame[2] >= 0 else None
     fold, audio_ms = folder.take(entry, sound)
     row = [
-        None, session_id, entry.seq, entry.t_us, entry.kind, entry.direction, entry.leg, entry.origin, _cut(entry.type, 128),
+        None, session_id, entry.seq, entry.t_us, entry.kind, entry.direction, entry.leg, entry.origin, _cut(type_, 128),
         level, event_id, response_id, item_id, text, facts, entry.pair, fold.head, entry.size, audio_ms, None,
         entry.seq, 1, 0, 0.0, 0, 0,
     ]  # fmt: skip
@@ -265,7 +268,9 @@ def _changes(entry: engine.Entry, row: Row) -> dict[str, Any]:
         by = data.get("by")
         return {
             "status": Session.CLOSED, "close_by": by if by in ENDED_BY else "", "close_code": code,
-            "close_reason": row[TEXT], "ended_at": timezone.now(),
+            "close_reason": row[TEXT],
+            # When it closed, not when that is written: the database may have been held up, or the console away.
+            "ended_at": F("started_at") + timedelta(microseconds=entry.t_us),
         }  # fmt: skip
     elif entry.note == "dialect" and data.get("dialect") in ("ga", "beta"):
         return {"dialect": data["dialect"]}

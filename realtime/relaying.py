@@ -317,12 +317,15 @@ class RelayRunner(SessionRunner):
     async def _deliver_passed(self, message: str | bytes, event: Event, arrived: float) -> None:
         """Deliver what a frame becomes on its way; where that is not what it was, each side's frame has a row."""
         passed = self._passed(self.passage.from_api, event)
+        data: dict[str, Any] = {} if isinstance(message, str) else {"binary": len(message)}
         if passed.frames == [event.raw]:
-            await self._deliver(message, self.ledger.received(event), arrived)
+            await self._deliver(message, self.ledger.received(event, data=data), arrived)
         else:
             self.meter.changed(difference(event.raw, passed.frames))
             pair = self.ledger.next_seq if passed.frames else None
-            self.ledger.received(event, data={"withheld": passed.withheld} if passed.withheld else {}, pair=pair)
+            if passed.withheld:
+                data["withheld"] = passed.withheld
+            self.ledger.received(event, data=data, pair=pair)
             for frame in passed.frames:
                 await self._deliver(frame, self.ledger.received(parse(frame), leg="client", pair=pair), arrived)
         self._tell_notes()

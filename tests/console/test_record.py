@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from console.recorder import Recorder
 from realtime.events import parse
 from realtime.testing import Clock
 from realtime.timeline import Entry as Told
-from realtime.timeline import Timeline, fold_all
+from realtime.timeline import Folder, Timeline, fold_all
 from tests.console.stage import HTMX, Stage, Story, flush
 from tests.waiting import PATIENCE, eventually
 
@@ -464,3 +465,26 @@ async def test_readers_give_their_connections_back(stage: Stage) -> None:
     await asyncio.to_thread(live.close_readers)
     assert [opened.connection for opened in connections] == [None] * live.READERS._max_workers
     assert await sync_to_async(Session.objects.count)() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_ended_when_it_closed() -> None:
+    """The end of a session is the time of its close, however late that is written."""
+    session = Story(status="ready").session
+    began = session.started_at - timedelta(hours=1)
+    Session.objects.filter(pk=session.pk).update(started_at=began)
+    batch = Batch()
+    batch.add(session.pk, Told(1, 5_000_000, "close", data={"by": "client", "code": 1000}), Folder())
+    batch.write()
+    assert Session.objects.get(pk=session.pk).ended_at == began + timedelta(seconds=5)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("field", ["type", "event_id", "response_id", "item_id"])
+def test_a_key_in_the_place_of_a_name(field: str) -> None:
+    """A key that stands where a type or an id is expected is masked in the columns, too."""
+    raw = json.dumps({"type": "x", field: "ek_SECRET0123456789"})
+    story, batch = Story(status="ready"), Batch()
+    batch.add(story.session.pk, Timeline(Clock()).event(parse(raw), "received", "api"), Folder())
+    batch.write()
+    assert "SECRET" not in str([*Entry.objects.values_list(), *Frame.objects.values_list()])
