@@ -268,6 +268,11 @@ class Recorder:
 
     def _suffer(self, why: str) -> None:
         trouble = f"Recording is held up: {why}. Nothing is lost yet; it is tried again."
+        if self.journal is not None and self.journal.failure:
+            trouble = (
+                f"Recording is held up: {why}. What is not stored is in memory alone, as the journal cannot be written either "
+                f"({self.journal.failure}): it is lost if the console ends. It is tried again."
+            )
         if trouble != self.trouble:
             log.error("%s", trouble)
         self.trouble = trouble

@@ -16,7 +16,7 @@ from django.test import Client
 
 from console import import_process, importing, locks, logfiles, recovering
 from console.gathering import Packed
-from console.journal import Journal, read
+from console.journal import Journal, Segment, read
 from console.locks import Refused, end_orphan, hold_as_writer
 from console.models import Entry, Session
 from console.parcels import Late, Receipt, packed
@@ -251,3 +251,20 @@ def test_a_writer_is_alone(transactional_db: None) -> None:
     held = hold_as_writer(recovering.writer_lock(), 60)
     assert held is not None
     held.close()
+
+
+def test_a_journal_that_cannot_be_written_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk takes neither rows nor journal, nobody is told that nothing is lost."""
+    recorder = Recorder()
+    recorder.journal = Journal(tmp_path / "journal")
+    recorder._suffer("the disk is full")
+    assert "Nothing is lost yet" in recorder.trouble
+
+    def full(*_: Any) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Segment, "append", full)
+    recorder.journal.append(b"a record")
+    recorder._suffer("the disk is full")
+    assert "the journal cannot be written either (no space left): it is lost if the console ends" in recorder.trouble
+    recorder.journal.close(stored=False)
